@@ -1,0 +1,42 @@
+# Needs Python >= 3.11 and make, nothing else. Everything goes into .venv and .data.
+.DEFAULT_GOAL := help
+.PHONY: help run install test unit check format audit clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help: ## shows the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: $(STAMP) ## starts everything (PORT=8000, data in .data); Ctrl-C stops it
+	@exec $(BIN)/guichet up
+
+install: $(STAMP) ## makes .venv
+
+test: $(STAMP) ## runs every test, on servers of their own
+	$(BIN)/python -m pytest tests
+
+unit: $(STAMP) ## runs the tests that need no server
+	$(BIN)/python -m pytest tests/unit tests/architecture
+
+check: $(STAMP) ## lint, types, import rules, unit tests
+	$(BIN)/ruff check .
+	$(BIN)/mypy api worker shared scripts
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/unit tests/architecture
+
+format: $(STAMP) ## mends what ruff can mend
+	$(BIN)/ruff check --fix .
+
+audit: $(STAMP) ## replays every ledger of the running installation
+	$(BIN)/guichet audit
+
+clean: ## removes .venv and caches, keeps .data
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
+
+# A new constraint or dependency installs again; an interrupted installation starts over.
+$(STAMP): pyproject.toml constraints.txt scripts/find-python
+	python=$$(sh scripts/find-python) && { [ -x $(BIN)/python ] || "$$python" -m venv $(VENV); }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+	@touch $(STAMP)

@@ -1,0 +1,59 @@
+"""The application: every blueprint, every error a problem document, every response with its request id."""
+
+import re
+import uuid
+from typing import Final
+
+from flask import Flask, Response, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from api.auth import init_jwt
+from api.container import make_container
+from api.problems import register_error_handlers
+from api.routes import (
+    accounts,
+    bookings,
+    event_bookings,
+    event_decisions,
+    event_slots,
+    events,
+    health,
+    requests,
+    users,
+)
+from shared.logs import request_id_var
+from shared.settings import Settings
+
+_SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+
+
+def create_app(settings: Settings) -> Flask:
+    """Builds the application of one process. Connects to nothing until it is asked something."""
+    app = Flask("guichet", static_folder=None)
+    app.extensions["guichet"] = make_container(settings)
+    app.url_map.strict_slashes = False
+    if settings.trusted_proxy_hops:
+        # The exact number of proxies: one too many, and X-Forwarded-For chooses whose limit counts.
+        hops = settings.trusted_proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    init_jwt(app, settings)
+    register_error_handlers(app)
+    app.before_request(_begin)
+    app.after_request(_finish)
+    app.register_blueprint(health.blueprint)
+    for module in (accounts, users, events, event_slots, event_bookings, event_decisions, requests, bookings):
+        app.register_blueprint(module.blueprint, url_prefix="/api")
+    return app
+
+
+def _begin() -> None:
+    """The client's request id if it is sane, else a new one; the job carries it into the worker's logs."""
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    request_id_var.set(g.request_id)
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

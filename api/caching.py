@@ -1,0 +1,58 @@
+"""ETags: 304 for who has it already (If-None-Match), 412 for who overwrites another's change (If-Match)."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import orjson
+from flask import Response, request
+
+from api.responses import json_response
+
+PUBLIC: Final = "public, no-cache"  # anyone may keep it, and asks each time whether it still holds
+PRIVATE: Final = "private, no-cache"
+NO_STORE: Final = "no-store"
+
+_VERSIONED_TAG = re.compile(r'(?:W/)?"(\d{1,18})-[^"]*"', re.ASCII)
+
+
+def cached_response(
+    document: object,
+    *,
+    tagged: object = None,
+    version: int | None = None,
+    cache_control: str = PUBLIC,
+    headers: Mapping[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    """`document` with its ETag, or 304 without a body when the client has it.
+
+    The tag is the hash of `tagged`, or of the whole document, after `version` and a dash when there is one.
+    """
+    body = orjson.dumps(document if tagged is None else tagged)
+    digest = hashlib.sha256(body).hexdigest()[:16]
+    response: Response = json_response(document, status=status, headers=dict(headers or {}))
+    response.set_etag(digest if version is None else f"{version}-{digest}")
+    response.headers["Cache-Control"] = cache_control
+    response.headers["Vary"] = "Authorization"
+    if request.method in ("GET", "HEAD"):
+        response.make_conditional(request)
+    return response
+
+
+def if_match_versions() -> frozenset[int] | None:
+    """The versions that If-Match accepts; None when it is absent or `*`.
+
+    Only what stands before the dash counts: a booking changes an event's ETag, an edit its version. Weak tags
+    count as well, because proxies that compress make them of ours. Anything else matches no version.
+    """
+    header = request.headers.get("If-Match", "").strip()
+    if header in ("", "*"):
+        return None
+    return frozenset(int(version) for version in _VERSIONED_TAG.findall(header))
+
+
+def without_impressions(document: dict[str, Any]) -> dict[str, Any]:
+    """An event's document for its ETag: a look must not change what it looked at."""
+    return {name: value for name, value in document.items() if name != "impressions"}

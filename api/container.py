@@ -1,0 +1,65 @@
+"""What the routes of one API process share, built once after the fork, from the settings."""
+
+from dataclasses import dataclass
+
+from flask import current_app
+from sqlalchemy import Engine
+
+from api.impressions import ImpressionCounter
+from api.waiting import DecisionHub
+from shared.db import make_engine
+from shared.line.client import API_SOCKET_TIMEOUT_SECONDS, make_redis
+from shared.services.event_snapshots import EventSnapshots
+from shared.services.line import LineClient
+from shared.services.line_gate import LineGate
+from shared.services.passwords import Passwords
+from shared.settings import Settings
+
+REDIS_CONNECTIONS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One process' objects: the engine, the line, the event snapshots, who waits for decisions, hashes."""
+
+    settings: Settings
+    engine: Engine
+    line: LineClient
+    gate: LineGate
+    snapshots: EventSnapshots
+    hub: DecisionHub
+    passwords: Passwords
+    impressions: ImpressionCounter
+
+    def close(self) -> None:
+        """Stops the threads and closes the connections."""
+        self.impressions.close()
+        self.hub.close()
+        self.snapshots.close()
+        self.engine.dispose()
+        self.line.runner.redis.connection_pool.disconnect()
+
+
+def make_container(settings: Settings) -> Container:
+    """Builds everything; connects to nothing yet."""
+    engine = make_engine(settings.database_url, pool_size=settings.database_pool_size)
+    redis = make_redis(
+        settings.redis_url, max_connections=REDIS_CONNECTIONS_MAX, socket_timeout=API_SOCKET_TIMEOUT_SECONDS
+    )
+    gate = LineGate(settings, engine, redis)
+    return Container(
+        settings=settings,
+        engine=engine,
+        line=LineClient(settings, redis, gate),
+        gate=gate,
+        snapshots=EventSnapshots(engine),
+        hub=DecisionHub(make_redis(settings.redis_url, max_connections=2)),
+        passwords=Passwords(settings),
+        impressions=ImpressionCounter(engine),
+    )
+
+
+def get_container() -> Container:
+    """The container of the application that handles the current request."""
+    container: Container = current_app.extensions["guichet"]
+    return container

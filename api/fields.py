@@ -1,0 +1,45 @@
+"""Fields of bodies and queries that several nouns have: instants, and booleans in a query string."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import fields
+
+from shared.clock import parse_rfc3339
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_FIRST_YEAR = 1970
+_LAST_YEAR = 9998  # a year of room, so that no later sum leaves what a datetime can hold
+
+
+class Instant(fields.Field[datetime]):
+    """An RFC 3339 instant with its offset, as aware UTC; at most six digits of a second."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow's own pattern
+        "invalid": "Must be an RFC 3339 instant with an offset, such as 2030-06-01T18:00:00Z.",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:  # noqa: ANN401, ARG002
+        if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+            raise self.make_error("invalid")
+        try:
+            instant = parse_rfc3339(value.upper())
+        except (ValueError, OverflowError):
+            raise self.make_error("invalid") from None
+        if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+            raise self.make_error("invalid")
+        return instant.astimezone(UTC)
+
+
+class QueryBoolean(fields.Field[bool]):
+    """`true` or `false` in a query string (`1` and `0` too)."""
+
+    default_error_messages = {"invalid": "Must be true or false."}  # noqa: RUF012 - marshmallow's own pattern
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:  # noqa: ANN401, ARG002
+        if value in ("true", "1"):
+            return True
+        if value in ("false", "0"):
+            return False
+        raise self.make_error("invalid")

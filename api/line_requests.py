@@ -1,0 +1,216 @@
+"""From a route into the line and back: the one way that every request of a client takes."""
+
+import hashlib
+import uuid
+from typing import Any, Final
+
+from flask import Response, g
+
+from api.auth import Identity
+from api.container import Container
+from api.idempotency import REPLAYED, fingerprint_of, idempotency_key
+from api.prefer import preferred_wait
+from api.problems import problem
+from api.responses import json_response
+from api.schemas.requests import accepted_document, eta_seconds, retry_after, status_document
+from api.stream_tokens import make_stream_token
+from shared.clock import rfc3339, utc_now
+from shared.domain.outcomes import CONFIRMED, FAILED, REJECTED
+from shared.domain.permissions import ActingAs
+from shared.domain.requests import BOOK, CANCEL, RequestKind
+from shared.errors import GuichetError, NotFoundError, RefusedError, UnavailableError
+from shared.ids import uuid7
+from shared.line.accept import Accepted, NewRequest, Refused
+from shared.line.doors import OPEN_DOOR, Door
+from shared.services.event_snapshots import EventSnapshot
+from shared.services.requests import RequestStatus, find_status
+
+NO_STORE: Final = {"Cache-Control": "no-store"}
+CONFLICT: Final = 409
+
+
+def submit_booking(
+    container: Container, identity: Identity, *, event_id: int, tickets: int, default_wait: int = 0
+) -> Response:
+    """A `book` request: the door's verdict from the snapshot, one script, then the 202 or the decision."""
+    snapshot = container.snapshots.find(event_id)
+    door = _door(container, snapshot, tickets)
+    request = _new_request(
+        identity, kind=BOOK, event_id=event_id, payload={"event_id": event_id, "tickets": tickets}, tickets=tickets
+    )
+    return _submit(container, identity, request, door, snapshot, default_wait)
+
+
+def submit_cancellation(  # noqa: PLR0913 - who cancels what, and by which right
+    container: Container,
+    identity: Identity,
+    *,
+    event_id: int,
+    booking_id: uuid.UUID,
+    acting_as: ActingAs,
+    default_wait: int,
+) -> Response:
+    """A `cancel` request, which no door keeps out."""
+    request = _new_request(
+        identity,
+        kind=CANCEL,
+        event_id=event_id,
+        payload={"booking_id": str(booking_id)},
+        booking_id=booking_id,
+        acting_as=acting_as,
+    )
+    return _submit(container, identity, request, OPEN_DOOR, container.snapshots.find(event_id), default_wait)
+
+
+def read_document(container: Container, status: RequestStatus) -> dict[str, Any]:
+    """The status document of a request as it is now."""
+    return status_document(
+        status,
+        event=_find_event(container, status.event_id),
+        pause=container.snapshots.pause,
+        now=utc_now(),
+        stream_token=make_stream_token(container.settings.secret_key, status.job_id),
+    )
+
+
+def get_status(container: Container, job_id: uuid.UUID, subjects: tuple[str, str] | None) -> RequestStatus:
+    """The request's status; raises NotFoundError `job_not_found`."""
+    status = find_status(container.engine, container.line, job_id, subjects)
+    if status is None:
+        raise NotFoundError("job_not_found")
+    return status
+
+
+def _door(container: Container, snapshot: EventSnapshot | None, tickets: int) -> Door:
+    if snapshot is None:
+        return Door(verdict="event_not_found")
+    door = snapshot.door(sold_out_door=container.settings.sold_out_door)
+    if not door.verdict and tickets > snapshot.max_per_booking:
+        return Door(verdict="too_many_tickets")
+    return door
+
+
+def _new_request(  # noqa: PLR0913 - the fields of a request
+    identity: Identity,
+    *,
+    kind: RequestKind,
+    event_id: int,
+    payload: dict[str, Any],
+    tickets: int | None = None,
+    booking_id: uuid.UUID | None = None,
+    acting_as: ActingAs = "owner",
+) -> NewRequest:
+    key = idempotency_key()
+    return NewRequest(
+        job_id=uuid7(),
+        kind=kind,
+        event_id=event_id,
+        user_id=identity.user_id,
+        subjects=identity.subjects,
+        tickets=tickets,
+        booking_id=booking_id,
+        acting_as=acting_as,
+        request_id=g.request_id,
+        key_hash="" if key is None else hashlib.sha256(key.encode()).hexdigest(),
+        fingerprint="" if key is None else fingerprint_of(kind, payload).hex(),
+    )
+
+
+def _submit(  # noqa: PLR0913 - the leaf where everything meets
+    container: Container,
+    identity: Identity,
+    request: NewRequest,
+    door: Door,
+    snapshot: EventSnapshot | None,
+    default_wait: int,
+) -> Response:
+    wait_seconds, preferred = preferred_wait(default_wait)
+    try:
+        answer = container.line.accept(request, door)
+    except UnavailableError as error:
+        if error.code == "accept_unknown":
+            raise UnavailableError(
+                error.code,
+                job_id=str(request.job_id),
+                links={"status": f"/api/bookings/status/{request.job_id}"},
+            ) from error
+        raise
+    if isinstance(answer, Refused):
+        raise _refusal(answer, snapshot, container)
+    headers = dict(NO_STORE)
+    replayed = not isinstance(answer, Accepted) and answer.job_id != request.job_id
+    if replayed:
+        headers |= REPLAYED
+    if preferred and wait_seconds:
+        headers["Preference-Applied"] = f"wait={wait_seconds}"
+    if isinstance(answer, Accepted) and not wait_seconds:
+        return _accepted(container, request, answer, headers)
+    status = container.hub.wait(
+        answer.job_id,
+        wait_seconds,
+        lambda: get_status(container, answer.job_id, identity.subjects),
+        lambda status: status.is_decided,
+    )
+    return decision_response(container, status, headers)
+
+
+def _accepted(container: Container, request: NewRequest, accepted: Accepted, headers: dict[str, str]) -> Response:
+    pause = container.snapshots.pause
+    eta = eta_seconds(accepted.ahead, accepted.rate, pause, utc_now())
+    document = accepted_document(
+        accepted,
+        kind=request.kind,
+        event_id=request.event_id,
+        tickets=request.tickets,
+        eta=eta,
+        pause=pause,
+        stream_token=make_stream_token(container.settings.secret_key, accepted.job_id),
+    )
+    headers["Location"] = document["links"]["status"]
+    headers["Retry-After"] = retry_after(eta)
+    return json_response(document, status=202, headers=headers)
+
+
+def decision_response(container: Container, status: RequestStatus, headers: dict[str, str]) -> Response:
+    """The status document as the answer of who waited: 201, 200, a 409 problem, or 202 when still undecided."""
+    document = read_document(container, status)
+    outcome = document["status"]
+    if not status.is_decided:
+        headers["Location"] = document["links"]["status"]
+        headers["Retry-After"] = retry_after(document["eta_seconds"])
+        return json_response(document, status=202, headers=headers)
+    if outcome in (REJECTED, FAILED):
+        code = document["reason"]
+        return problem(
+            code, document["detail"], status=CONFLICT, headers=headers, **document["facts"], job=document
+        )
+    if outcome == CONFIRMED:
+        headers["Location"] = f"/api/bookings/{document['booking']['id']}"
+        return json_response(document, status=201, headers=headers)
+    return json_response(document, headers=headers)
+
+
+def _refusal(refused: Refused, snapshot: EventSnapshot | None, container: Container) -> GuichetError:
+    facts: dict[str, Any] = {}
+    if refused.retry_after_seconds is not None:
+        facts["retry_after_seconds"] = refused.retry_after_seconds
+    if refused.scope is not None:
+        facts["scope"] = refused.scope
+    if refused.code == "too_many_undecided":
+        facts["undecided_max"] = container.settings.user_undecided_max
+    if snapshot is not None:
+        if refused.code == "sales_not_open" and snapshot.sales_open_at is not None:
+            facts["opens_at"] = rfc3339(snapshot.sales_open_at)
+        elif refused.code == "sales_closed":
+            facts["closed_at"] = rfc3339(snapshot.sales_close_at)
+        elif refused.code == "too_many_tickets":
+            facts["max_per_booking"] = snapshot.max_per_booking
+    return RefusedError(refused.code, **facts)
+
+
+def _find_event(container: Container, event_id: int) -> EventSnapshot | None:
+    """The event's title and place, if they can be had: an outage must not hide a decision."""
+    try:
+        return container.snapshots.find(event_id)
+    except UnavailableError:
+        return None

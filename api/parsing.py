@@ -1,0 +1,127 @@
+"""Reading a request: a strict JSON body or query against a marshmallow schema, errors with JSON pointers."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+from flask import request
+from marshmallow import RAISE, Schema, ValidationError, fields, validate
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+
+from shared.errors import GuichetError, InvalidInputError
+
+BODY_BYTES_MAX = 64 * 1024
+BIGINT_MAX = 2**63 - 1
+
+
+class StrictSchema(Schema):
+    """Refuses unknown fields."""
+
+    class Meta:
+        """Marshmallow's options."""
+
+        unknown = RAISE
+
+
+class StrictInteger(fields.Integer):
+    """A JSON integer within bigint: `true`, `1.0` and `"1"` are not."""
+
+    def __init__(self, *, minimum: int = -BIGINT_MAX, maximum: int = BIGINT_MAX, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(strict=True, validate=validate.Range(min=minimum, max=maximum), **kwargs)
+
+    def _validated(self, value: Any) -> Any:  # noqa: ANN401 - marshmallow's signature
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
+class QueryInteger(fields.Integer):
+    """An integer in a query string: digits only, within bounds."""
+
+    def __init__(self, *, minimum: int, maximum: int = BIGINT_MAX, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(validate=validate.Range(min=minimum, max=maximum), **kwargs)
+
+    def _validated(self, value: Any) -> Any:  # noqa: ANN401 - marshmallow's signature
+        if not isinstance(value, str) or not value.isascii() or not value.isdigit():
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
+class StrictBoolean(fields.Boolean):
+    """A JSON boolean: `1` and `"yes"` are not."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Text(fields.String):
+    """Text without NUL (PostgreSQL cannot store it) and without lone surrogates, trimmed, of a bounded length."""
+
+    def __init__(self, *, maximum: int, minimum: int = 0, trim: bool = True, **kwargs: Any) -> None:  # noqa: ANN401
+        super().__init__(**kwargs)
+        self.minimum, self.maximum, self.trim = minimum, maximum, trim
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValidationError("Has characters that cannot be stored.")
+        if self.trim:
+            text = text.strip()
+        if not self.minimum <= len(text) <= self.maximum:
+            raise ValidationError(f"Must have {self.minimum} to {self.maximum} characters.")
+        return text
+
+
+def load_body(schema: Schema) -> dict[str, Any]:
+    """The body, checked against `schema`. An empty body counts as `{}`.
+
+    Raises 413 and 415 as werkzeug's exceptions, GuichetError `malformed_json`, InvalidInputError.
+    """
+    if request.content_length is not None and request.content_length > BODY_BYTES_MAX:
+        raise RequestEntityTooLarge
+    raw = request.get_data(cache=True)
+    if len(raw) > BODY_BYTES_MAX:
+        raise RequestEntityTooLarge
+    if not raw:
+        return load_data(schema, {})
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType
+    try:
+        data = orjson.loads(raw)
+    except ValueError as error:
+        raise GuichetError("malformed_json", str(error)) from error
+    return load_data(schema, data)
+
+
+def load_query(schema: Schema) -> dict[str, Any]:
+    """The query string, checked against `schema`; a parameter given twice is refused."""
+    repeated = [name for name, values in request.args.lists() if len(values) > 1]
+    if repeated:
+        raise InvalidInputError([{"pointer": f"?{name}", "detail": "Given more than once."} for name in repeated])
+    return load_data(schema, request.args.to_dict(), prefix="?")
+
+
+def load_data(schema: Schema, data: object, *, prefix: str = "#/") -> dict[str, Any]:
+    """`data` checked against `schema`; raises InvalidInputError with one entry per pointer."""
+    if not isinstance(data, dict):
+        raise InvalidInputError([{"pointer": "#", "detail": "Must be a JSON object."}])
+    try:
+        loaded: dict[str, Any] = schema.load(data)
+    except ValidationError as error:
+        raise InvalidInputError(list(_pointers(error.messages, prefix))) from error
+    return loaded
+
+
+def _pointers(messages: object, prefix: str) -> Iterator[dict[str, str]]:
+    if isinstance(messages, Mapping):
+        for key, value in messages.items():
+            name = "" if key == "_schema" else str(key).replace("~", "~0").replace("/", "~1")
+            deeper = isinstance(value, Mapping)
+            yield from _pointers(value, f"{prefix}{name}{'/' if deeper else ''}")
+    elif isinstance(messages, list):
+        for message in messages:
+            yield {"pointer": prefix.rstrip("/") or "#", "detail": str(message)}
+    else:
+        yield {"pointer": prefix, "detail": str(messages)}

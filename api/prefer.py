@@ -1,0 +1,20 @@
+"""`Prefer: wait=N` (RFC 7240): the client would rather wait for the decision than ask for it."""
+
+import re
+from typing import Final
+
+from flask import request
+
+from api.schemas.requests import WAIT_SECONDS_MAX
+
+_WAIT: Final = re.compile(r'(?:^|,)\s*wait\s*=\s*"?(\d{1,6})"?\s*(?=[,;]|$)', re.IGNORECASE | re.ASCII)
+
+
+def preferred_wait(default: int = 0) -> tuple[int, bool]:
+    """Seconds to wait (at most 30), and whether the client asked for them; a malformed preference is ignored,
+    as the RFC wants.
+    """
+    found = _WAIT.search(",".join(request.headers.getlist("Prefer")))
+    if found is None:
+        return default, False
+    return min(int(found[1]), WAIT_SECONDS_MAX), True

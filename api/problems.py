@@ -1,0 +1,129 @@
+"""Error code → RFC 9457 problem document: the one table that knows HTTP statuses."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from shared.domain.outcomes import REASONS
+from shared.errors import GuichetError, InvalidInputError, UnavailableError
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+# code → (status, what it means to a person). A reason of a decision is 409 unless it stands here.
+PROBLEMS: dict[str, tuple[int, str]] = {
+    "malformed_json": (400, "The body is not valid JSON."),
+    "bad_request": (400, "The request is not valid HTTP or misuses a header or parameter."),
+    "unauthenticated": (401, "The access token is missing, malformed, expired or revoked."),
+    "invalid_credentials": (401, "The e-mail address or the password is wrong."),
+    "forbidden": (403, "Your role may not do this."),
+    "not_found": (404, "There is nothing at this address."),
+    "event_not_found": (404, REASONS["event_not_found"]),
+    "booking_not_found": (404, REASONS["booking_not_found"]),
+    "job_not_found": (404, "There is no such request."),
+    "user_not_found": (404, "There is no such user."),
+    "method_not_allowed": (405, "This address does not take this method; see Allow."),
+    "email_taken": (409, "An account with this e-mail address exists."),
+    "capacity_below_committed": (409, "More tickets are booked than the new capacity has."),
+    "event_has_bookings": (409, "The event has live bookings; call it off instead."),
+    "event_code_taken": (409, "Another event has this code."),
+    "event_over": (409, "The event is called off or over; it can no longer be changed."),
+    "already_decided": (409, "The request was already taken for its decision, which stands."),
+    "not_withdrawable": (409, "Only a booking request can leave the line."),
+    "precondition_failed": (412, "Somebody changed it since you read it; read it again."),
+    "payload_too_large": (413, "The body is larger than 64 KiB."),
+    "unsupported_media_type": (415, "The body must be application/json."),
+    "validation_failed": (422, "The request has fields that are not accepted; `errors` says which and why."),
+    "idempotency_key_reused": (422, "This Idempotency-Key was used for another request."),
+    "rate_limited": (429, "Too many requests; see Retry-After."),
+    "too_many_undecided": (429, "You have too many undecided requests in the line; wait for one to be decided."),
+    "login_throttled": (429, "Too many failed log-ins; see Retry-After."),
+    "internal_error": (500, "Something went wrong on our side. The request id finds it in the logs."),
+    "accept_unknown": (503, "The line did not answer in time: the request may stand in it. Ask, or repeat it."),
+    "line_full": (503, "The line is full; try again in a moment."),
+    "line_unavailable": (503, "The line cannot take requests right now; nothing was accepted."),
+    "database_unavailable": (503, "The database cannot be reached right now; nothing was changed."),
+    "overloaded": (503, "Too much of this at once; try again in a moment."),
+}
+for _reason, _meaning in REASONS.items():
+    PROBLEMS.setdefault(_reason, (409, _meaning))
+
+
+def problem(
+    code: str,
+    detail: str = "",
+    *,
+    status: int | None = None,
+    headers: dict[str, str] | None = None,
+    **facts: Any,  # noqa: ANN401 - JSON values
+) -> Response:
+    """The problem document of `code`, with its usual status unless another is given; `facts` become members
+    beside the standard ones.
+    """
+    usual_status, title = PROBLEMS[code]
+    status = status or usual_status
+    body = {
+        "type": f"{request.host_url.rstrip('/')}/problems/{code}",
+        "title": title,
+        "status": status,
+        "detail": detail or title,
+        "code": code,
+        "instance": request.path,
+        "request_id": g.get("request_id"),
+        **facts,
+    }
+    response = Response(orjson.dumps(body), status=status, content_type=MEDIA_TYPE)
+    response.headers["Cache-Control"] = "no-store"
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="guichet"'
+    response.headers.update(headers or {})
+    return response
+
+
+_HTTP_CODES = {
+    400: "bad_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "payload_too_large",
+    415: "unsupported_media_type",
+}
+
+
+def register_error_handlers(app: Flask) -> None:
+    """Makes every error of `app` a problem document."""
+
+    @app.errorhandler(InvalidInputError)
+    def invalid_input(error: InvalidInputError) -> Response:
+        return problem(error.code, error.detail, errors=list(error.errors))
+
+    @app.errorhandler(UnavailableError)
+    def unavailable(error: UnavailableError) -> Response:
+        headers = {"Retry-After": str(error.retry_after_seconds)}
+        return problem(error.code, error.detail, headers=headers, **error.facts)
+
+    @app.errorhandler(GuichetError)
+    def refused(error: GuichetError) -> Response:
+        facts = dict(error.facts)
+        headers = {}
+        if "retry_after_seconds" in facts:
+            headers["Retry-After"] = str(facts["retry_after_seconds"])
+        return problem(error.code, error.detail, headers=headers, **facts)
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        code = _HTTP_CODES.get(status, "bad_request" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "internal_error")
+        headers = {"Allow": error.get_response().headers["Allow"]} if status == HTTPStatus.METHOD_NOT_ALLOWED else {}
+        return problem(code, headers=headers)
+
+    @app.errorhandler(Exception)
+    def crashed(error: Exception) -> Response:
+        log.error("unhandled error", exc_info=error, extra={"path": request.path, "method": request.method})
+        return problem("internal_error")

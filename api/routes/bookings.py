@@ -1,0 +1,169 @@
+"""Booking and cancelling, through the line; reading bookings, from the database."""
+
+import uuid
+from typing import Any, Final
+
+from flask import Blueprint, Response
+
+from api.auth import current_identity, require_actor
+from api.caching import NO_STORE
+from api.container import get_container
+from api.line_requests import submit_booking, submit_cancellation
+from api.paging import list_document, page_request
+from api.parsing import load_body, load_query
+from api.responses import json_response
+from api.schemas.bookings import BOOKING_SORTS, BookingListSchema, booking_document
+from api.schemas.requests import BookEventSchema, BookSchema, EmptySchema
+from shared.db import Session, transaction
+from shared.domain.permissions import Actor, acting_as_for_booking, may_manage_event
+from shared.errors import GuichetError, NotFoundError, RefusedError
+from shared.store.bookings import find_booking, find_booking_by_reference, list_bookings
+from shared.store.event_bookings import find_live_booking
+from shared.store.events import find_event
+
+blueprint = Blueprint("bookings", __name__)
+
+WAIT_DEFAULT_SECONDS: Final = 5
+
+_BOOK: Final = BookSchema()
+_BOOK_EVENT: Final = BookEventSchema()
+_EMPTY: Final = EmptySchema()
+_LIST: Final = BookingListSchema()
+_PERSONAL: Final = {"Cache-Control": NO_STORE}
+
+
+@blueprint.post("/bookings/<int:event_id>/book")
+def book(event_id: int) -> Response:
+    """Stands in line for tickets of the event in the address."""
+    identity = current_identity()
+    body = load_body(_BOOK)
+    return submit_booking(get_container(), identity, event_id=event_id, tickets=body["tickets"])
+
+
+@blueprint.post("/bookings")
+def book_event() -> Response:
+    """Stands in line for tickets of the event in the body."""
+    identity = current_identity()
+    body = load_body(_BOOK_EVENT)
+    return submit_booking(get_container(), identity, event_id=body["event_id"], tickets=body["tickets"])
+
+
+@blueprint.post("/events/<int:event_id>/register")
+def register(event_id: int) -> Response:
+    """Books, and waits five seconds for the decision unless the client prefers otherwise."""
+    identity = current_identity()
+    body = load_body(_BOOK)
+    return submit_booking(
+        get_container(),
+        identity,
+        event_id=event_id,
+        tickets=body["tickets"],
+        default_wait=WAIT_DEFAULT_SECONDS,
+    )
+
+
+@blueprint.post("/events/<int:event_id>/cancel")
+def cancel_registration(event_id: int) -> Response:
+    """Cancels the caller's live booking of the event."""
+    identity = current_identity()
+    load_body(_EMPTY)
+    container = get_container()
+    with transaction(container.engine) as session:
+        actor = require_actor(session)
+        if find_event(session, event_id) is None:
+            raise NotFoundError("event_not_found")
+        booking = find_live_booking(session, event_id=event_id, user_id=actor.user_id)
+    if booking is None:
+        raise NotFoundError("booking_not_found")
+    return submit_cancellation(
+        container,
+        identity,
+        event_id=event_id,
+        booking_id=booking["id"],
+        acting_as="owner",
+        default_wait=WAIT_DEFAULT_SECONDS,
+    )
+
+
+@blueprint.get("/bookings")
+@blueprint.get("/bookings/history")
+def history() -> Response:
+    """The caller's bookings; with `event_id`, all of an event that the caller manages; everybody's for admins."""
+    query = load_query(_LIST)
+    asked = page_request(query, BOOKING_SORTS, id_kind="uuid")
+    with transaction(get_container().engine) as session:
+        actor = require_actor(session)
+        page = list_bookings(
+            session,
+            user_id=_whose(session, actor, query.get("event_id")),
+            event_id=query.get("event_id"),
+            status=query.get("status"),
+            upcoming_only=query.get("upcoming_only", False),
+            page=asked,
+        )
+    document, headers = list_document([booking_document(row) for row in page.rows], page, asked)
+    return json_response(document, headers={**headers, **_PERSONAL})
+
+
+@blueprint.get("/bookings/<uuid:booking_id>")
+def read(booking_id: uuid.UUID) -> Response:
+    """A booking of the caller, of an event they host, or any for admins."""
+    with transaction(get_container().engine) as session:
+        actor = require_actor(session)
+        booking, _ = _reachable(find_booking(session, booking_id), actor)
+    return json_response(booking_document(booking), headers=_PERSONAL)
+
+
+@blueprint.get("/bookings/reference/<reference>")
+def read_by_reference(reference: str) -> Response:
+    """The same, by the reference that stands on the ticket; spaces and case do not matter."""
+    with transaction(get_container().engine) as session:
+        actor = require_actor(session)
+        booking, _ = _reachable(find_booking_by_reference(session, reference), actor)
+    return json_response(booking_document(booking), headers=_PERSONAL)
+
+
+@blueprint.put("/bookings/<uuid:booking_id>/cancel")
+@blueprint.delete("/bookings/<uuid:booking_id>")
+def cancel(booking_id: uuid.UUID) -> Response:
+    """Cancels, through the line, and waits five seconds for the decision."""
+    identity = current_identity()
+    load_body(_EMPTY)
+    container = get_container()
+    with transaction(container.engine) as session:
+        actor = require_actor(session)
+        booking, acting_as = _reachable(find_booking(session, booking_id), actor)
+    if booking["status"] == "cancelled":
+        raise RefusedError("already_cancelled", booking=booking_document(booking))
+    return submit_cancellation(
+        container,
+        identity,
+        event_id=booking["event_id"],
+        booking_id=booking_id,
+        acting_as=acting_as,
+        default_wait=WAIT_DEFAULT_SECONDS,
+    )
+
+
+def _reachable(booking: dict[str, Any] | None, actor: Actor) -> tuple[dict[str, Any], Any]:
+    """The booking and the right under which the actor reaches it; somebody else's is not there."""
+    acting_as = booking and acting_as_for_booking(actor, owner_id=booking["user_id"], host_id=booking["host_id"])
+    if booking is None or acting_as is None:
+        raise NotFoundError("booking_not_found")
+    return booking, acting_as
+
+
+def _whose(session: Session, actor: Actor, event_id: int | None) -> int | None:
+    """Whose bookings a list may show: the caller's, or everybody's (None)."""
+    if actor.is_admin:
+        return None
+    if event_id is None:
+        return actor.user_id
+    event = find_event(session, event_id)
+    if event is None:
+        raise NotFoundError("event_not_found")
+    if actor.role == "attendee":
+        return actor.user_id
+    if not may_manage_event(actor, event.host_id):
+        raise GuichetError("forbidden", "Only its host and admins may list an event's bookings.")
+    return None

@@ -1,0 +1,153 @@
+"""`/events`: the list, one event, creating, changing, calling off and hiding one."""
+
+from typing import Any, Final
+
+from flask import Blueprint, Response, g, request
+
+from api.auth import current_identity, optional_actor, require_actor
+from api.caching import PRIVATE, PUBLIC, cached_response, if_match_versions, without_impressions
+from api.container import get_container
+from api.event_access import get_readable_event
+from api.idempotency import answer_once
+from api.paging import list_document, page_request
+from api.parsing import load_body, load_query
+from api.schemas.events import (
+    EVENT_SORTS,
+    EventListSchema,
+    EventSchema,
+    NewEventSchema,
+    event_document,
+    event_filters,
+)
+from shared.db import Session, transaction
+from shared.domain.permissions import Actor
+from shared.errors import NotFoundError
+from shared.services import control_requests, events
+from shared.store.events import EventRow, find_event, list_events, make_event_row
+
+blueprint = Blueprint("events", __name__)
+
+_LIST: Final = EventListSchema()
+_NEW: Final = NewEventSchema()
+_WHOLE: Final = EventSchema()
+_PART: Final = EventSchema(partial=True)
+
+
+@blueprint.get("/events")
+@blueprint.get("/events/view")
+def list_all() -> Response:
+    """What is coming, or what the filters say; hosts and admins see drafts of theirs too."""
+    query = load_query(_LIST)
+    asked = page_request(query, EVENT_SORTS)
+    with transaction(get_container().engine) as session:
+        viewer = optional_actor(session)
+        filters = event_filters(
+            query,
+            viewer_id=None if viewer is None else viewer.user_id,
+            viewer_is_admin=viewer is not None and viewer.is_admin,
+        )
+        page = list_events(session, filters, asked)
+    documents = [event_document(make_event_row(row)) for row in page.rows]
+    document, headers = list_document(documents, page, asked)
+    return cached_response(
+        document,
+        tagged={**document, "items": [without_impressions(item) for item in documents]},
+        cache_control=PUBLIC if viewer is None else PRIVATE,
+        headers=headers,
+    )
+
+
+@blueprint.get("/events/<int:event_id>")
+@blueprint.get("/events/<int:event_id>/view")
+def show(event_id: int) -> Response:
+    """One event; counts the look, without a write."""
+    with transaction(get_container().engine) as session:
+        event = get_readable_event(session, event_id)
+    if request.method == "GET":  # HEAD is answered here too
+        get_container().impressions.count(event.id)
+    return _event_response(event)
+
+
+@blueprint.post("/events")
+def create() -> Response:
+    """A new event, hosted by the caller."""
+    current_identity()
+    values = load_body(_NEW)
+    with transaction(get_container().engine) as session:
+        actor = require_actor(session, "host", "admin")
+        return answer_once(
+            session,
+            actor=actor,
+            kind="create_event",
+            payload=values,
+            make=lambda: _create(session, actor, values),
+        )
+
+
+@blueprint.put("/events/<int:event_id>")
+def replace(event_id: int) -> Response:
+    """Every writable field anew; what is left out goes back to its default, except the status."""
+    current_identity()
+    return _change(event_id, load_body(_WHOLE), whole=True)
+
+
+@blueprint.patch("/events/<int:event_id>")
+def change(event_id: int) -> Response:
+    """Only the fields in the body."""
+    current_identity()
+    return _change(event_id, load_body(_PART), whole=False)
+
+
+@blueprint.delete("/events/<int:event_id>")
+def delete(event_id: int) -> Response:
+    """Hides the event; one with live bookings is called off instead."""
+    with transaction(get_container().engine) as session:
+        actor = require_actor(session)
+        events.delete_event(
+            session, actor=actor, event_id=event_id, versions=if_match_versions(), request_id=g.request_id
+        )
+    return Response(status=204)
+
+
+def _create(session: Session, actor: Actor, values: dict[str, Any]) -> Response:
+    event_id = events.create_event(session, actor=actor, values=values, request_id=g.request_id)
+    headers = {"Location": f"/api/events/{event_id}"}
+    return _event_response(_reread(session, event_id), status=201, headers=headers)
+
+
+def _change(event_id: int, values: dict[str, Any], *, whole: bool) -> Response:
+    container = get_container()
+    with transaction(container.engine) as session:
+        actor = require_actor(session)
+        jobs = events.change_event(
+            session,
+            actor=actor,
+            event_id=event_id,
+            values=values,
+            whole=whole,
+            versions=if_match_versions(),
+            request_id=g.request_id,
+        )
+        event = _reread(session, event_id)
+    if jobs:
+        control_requests.put_into_line(container.engine, container.line, jobs)
+    return _event_response(event)
+
+
+def _reread(session: Session, event_id: int) -> EventRow:
+    event = find_event(session, event_id)
+    if event is None:
+        raise NotFoundError("event_not_found")
+    return event
+
+
+def _event_response(event: EventRow, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    document = event_document(event)
+    return cached_response(
+        document,
+        tagged=without_impressions(document),
+        version=event.version,
+        cache_control=PRIVATE if event.status == "draft" else PUBLIC,
+        headers=headers,
+        status=status,
+    )

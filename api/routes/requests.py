@@ -1,0 +1,144 @@
+"""Following a request: list, poll, long-poll, stream, and leaving the line."""
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+from flask import Blueprint, Response, request
+
+from api.auth import Identity, current_identity, require_actor
+from api.container import Container, get_container
+from api.line_requests import NO_STORE, get_status, read_document
+from api.parsing import load_query
+from api.responses import json_response
+from api.schemas.requests import RequestListSchema, WaitSchema
+from api.stream_tokens import is_valid_stream_token
+from shared.db import transaction
+from shared.domain.requests import BOOK
+from shared.errors import GuichetError, NotFoundError, RefusedError, UnavailableError
+from shared.services.requests import RequestStatus, list_requests
+
+blueprint = Blueprint("requests", __name__)
+
+STREAM_SECONDS_MAX: Final = 600
+POSITION_SECONDS: Final = 2.0  # how often a stream looks whether its place has changed
+_WAIT: Final = WaitSchema()
+_LIST: Final = RequestListSchema()
+
+
+@blueprint.get("/bookings/requests")
+def list_mine() -> Response:
+    """The caller's requests, undecided and decided, newest first."""
+    query = load_query(_LIST)
+    container = get_container()
+    with transaction(container.engine) as session:
+        actor = require_actor(session)
+    found = list_requests(
+        container.engine, container.line, actor.user_id, before=query.get("cursor"), limit=query["limit"] + 1
+    )
+    shown = found[: query["limit"]]
+    cursor = str(shown[-1].job_id) if len(found) > len(shown) else None
+    document = {"items": [read_document(container, status) for status in shown], "next_cursor": cursor}
+    headers = dict(NO_STORE)
+    if cursor is not None:
+        headers["Link"] = f'<{request.path}?limit={query["limit"]}&cursor={cursor}>; rel="next"'
+    return json_response(document, headers=headers)
+
+
+@blueprint.get("/bookings/status/<uuid:job_id>")
+def poll(job_id: uuid.UUID) -> Response:
+    """The status document, at once or, with `wait`, when there is a decision or the time is over."""
+    identity = current_identity()
+    seconds = load_query(_WAIT)["wait"] if request.args else 0
+    container = get_container()
+    status = _get_own(container, job_id, identity)
+    if seconds and not status.is_decided:
+        status = container.hub.wait(
+            job_id,
+            seconds,
+            lambda: get_status(container, job_id, identity.subjects),
+            lambda status: status.is_decided,
+        )
+    return _document_response(read_document(container, status))
+
+
+@blueprint.get("/bookings/status/<uuid:job_id>/stream")
+def stream(job_id: uuid.UUID) -> Response:
+    """Server-sent events: `position` whenever it changes, `decided` at last, then the stream closes."""
+    container = get_container()
+    token = request.args.get("token")
+    if token is None:
+        identity = current_identity()
+        status = _get_own(container, job_id, identity)
+    elif is_valid_stream_token(container.settings.secret_key, job_id, token):
+        status = get_status(container, job_id, None)
+    else:
+        raise GuichetError("unauthenticated", "The stream token is not valid for this request, or has expired.")
+    last_seen = request.headers.get("Last-Event-ID", "")
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Response(_events(container, status, last_seen), content_type="text/event-stream", headers=headers)
+
+
+@blueprint.delete("/bookings/status/<uuid:job_id>")
+def withdraw(job_id: uuid.UUID) -> Response:
+    """Leaves the line: a mark, honoured when the request's turn comes. Too late, and the decision stands."""
+    identity = current_identity()
+    container = get_container()
+    status = get_status(container, job_id, identity.subjects)
+    if status.user_id != identity.user_id:
+        raise NotFoundError("job_not_found")
+    if status.kind != BOOK:
+        raise RefusedError("not_withdrawable")
+    if not status.is_decided:
+        if container.line.withdraw(job_id) == "marked":
+            document = read_document(container, status)
+            return json_response(document, status=202, headers={**NO_STORE, "Location": document["links"]["status"]})
+        status = get_status(container, job_id, identity.subjects)
+    raise RefusedError("already_decided", job=read_document(container, status))
+
+
+def _get_own(container: Container, job_id: uuid.UUID, identity: Identity) -> RequestStatus:
+    """The status of a request that is the caller's; an admin may see any. Somebody else's is not there."""
+    status = get_status(container, job_id, identity.subjects)
+    if status.user_id != identity.user_id:
+        with transaction(container.engine) as session:
+            is_admin = require_actor(session).is_admin
+        if not is_admin:
+            raise NotFoundError("job_not_found")
+    return status
+
+
+def _document_response(document: dict[str, Any]) -> Response:
+    """The document with an ETag of what changes by itself, not of the stream token, which is always new."""
+    essence = {name: value for name, value in document.items() if name != "links"}
+    response = json_response(document, headers={"Cache-Control": "private, no-cache", "Vary": "Authorization"})
+    response.set_etag(hashlib.blake2b(orjson.dumps(essence), digest_size=12).hexdigest())
+    return response.make_conditional(request)
+
+
+def _events(container: Container, status: RequestStatus, last_seen: str) -> Iterator[bytes]:
+    """The stream's text. An id a client has seen already is not sent again; a comment keeps proxies awake."""
+    waited = 0.0
+    while True:
+        document = read_document(container, status)
+        kind = "decided" if status.is_decided else "position"
+        event_id = kind if status.is_decided else f"position-{status.position}"
+        if event_id != last_seen:
+            yield f"id: {event_id}\nevent: {kind}\ndata: ".encode() + orjson.dumps(document) + b"\n\n"
+            last_seen = event_id
+        else:
+            yield b": still waiting\n\n"
+        if status.is_decided or waited >= STREAM_SECONDS_MAX:
+            return
+        try:
+            status = container.hub.wait(
+                status.job_id,
+                POSITION_SECONDS,
+                lambda: get_status(container, status.job_id, None),  # noqa: B023 - called before the next turn
+                lambda found: found.is_decided,
+            )
+        except (UnavailableError, GuichetError):
+            yield b": the line does not answer\n\n"
+        waited += POSITION_SECONDS

@@ -1,0 +1,158 @@
+"""Requests over HTTP: what a booking asks for, and the status document of a job."""
+
+import math
+from datetime import datetime
+from typing import Any, Final
+
+from marshmallow import fields
+
+from api.parsing import QueryInteger, StrictInteger, StrictSchema
+from shared.clock import rfc3339, rfc3339_or_none
+from shared.domain.outcomes import REASONS
+from shared.line.accept import Accepted
+from shared.services.event_snapshots import EventSnapshot
+from shared.services.requests import RequestStatus
+from shared.store.line_state import Pause
+
+TICKETS_MAX: Final = 10
+WAIT_SECONDS_MAX: Final = 30
+RETRY_AFTER_MAX: Final = 30
+
+
+class BookSchema(StrictSchema):
+    """Body of a booking at an address that names the event."""
+
+    tickets = StrictInteger(minimum=1, maximum=TICKETS_MAX, load_default=1)
+
+
+class BookEventSchema(BookSchema):
+    """Body of a booking that names the event itself."""
+
+    event_id = StrictInteger(minimum=1, required=True)
+
+
+class EmptySchema(StrictSchema):
+    """No fields."""
+
+
+class WaitSchema(StrictSchema):
+    """Query of a status poll."""
+
+    wait = QueryInteger(minimum=0, maximum=WAIT_SECONDS_MAX, load_default=0)
+
+
+class RequestListSchema(StrictSchema):
+    """Query of one's own requests: newest first, by cursor."""
+
+    limit = QueryInteger(minimum=1, maximum=100, load_default=20)
+    cursor = fields.UUID()
+
+
+def links(job_id: str, *, stream_token: str, undecided: bool, kind: str = "book") -> dict[str, str]:
+    """Where to follow the request, and where to leave the line."""
+    status = f"/api/bookings/status/{job_id}"
+    found = {"status": status, "stream": f"{status}/stream?token={stream_token}"}
+    if undecided and kind == "book":
+        found["withdraw"] = status
+    return found
+
+
+def eta_seconds(ahead: int | None, rate: float | None, pause: Pause | None, now: datetime) -> float | None:
+    """Everything before it in its partition ÷ the measured rate; None before the first measurement, and in a
+    pause whose end nobody knows.
+    """
+    if ahead is None or not rate:
+        return None
+    wait_seconds = ahead / rate
+    if pause is not None:
+        if pause.resume_at is None:
+            return None
+        wait_seconds += max(0.0, (pause.resume_at - now).total_seconds())
+    return round(wait_seconds, 3)
+
+
+def retry_after(eta: float | None) -> str:
+    """Whole seconds after which asking again makes sense."""
+    return str(min(RETRY_AFTER_MAX, max(1, math.ceil(eta or 0))))
+
+
+def pause_document(pause: Pause | None) -> dict[str, Any] | None:
+    """Why the line is paused, since when and until when."""
+    if pause is None:
+        return None
+    return {
+        "reason": pause.reason,
+        "since": rfc3339_or_none(pause.paused_at),
+        "resume_at": rfc3339_or_none(pause.resume_at),
+    }
+
+
+def accepted_document(  # noqa: PLR0913 - the fields of the document
+    accepted: Accepted,
+    *,
+    kind: str,
+    event_id: int,
+    tickets: int | None,
+    eta: float | None,
+    pause: Pause | None,
+    stream_token: str,
+) -> dict[str, Any]:
+    """The body of a 202."""
+    job_id = str(accepted.job_id)
+    return {
+        "job_id": job_id,
+        "status": "queued",
+        "event_id": event_id,
+        "tickets": tickets,
+        "arrival": accepted.arrival,
+        "position": accepted.position,
+        "eta_seconds": eta,
+        "paused": pause_document(pause),
+        "accepted_at": accepted.accepted_at,
+        "links": links(job_id, stream_token=stream_token, undecided=True, kind=kind),
+    }
+
+
+def status_document(
+    status: RequestStatus,
+    *,
+    event: EventSnapshot | None,
+    pause: Pause | None,
+    now: datetime,
+    stream_token: str,
+) -> dict[str, Any]:
+    """The status document of a job, the same from the line and from the ledger."""
+    result = status.result or {}
+    reason = result.get("reason")
+    return {
+        "job_id": str(status.job_id),
+        "kind": status.kind,
+        "status": result.get("outcome", "queued"),
+        "event_id": status.event_id,
+        "tickets": status.tickets,
+        "arrival": status.arrival,
+        "position": status.position,
+        "eta_seconds": None if status.is_decided else eta_seconds(status.ahead, status.rate, pause, now),
+        "paused": None if status.is_decided else pause_document(pause),
+        "reason": reason,
+        "detail": REASONS.get(reason) if reason else None,
+        "facts": result.get("facts", {}),
+        "booking": _booking_document(status, event),
+        "decision_number": result.get("number"),
+        "available_slots": result.get("available_after"),
+        "accepted_at": status.accepted_at,
+        "decided_at": result.get("decided_at"),
+        "links": links(
+            str(status.job_id), stream_token=stream_token, undecided=not status.is_decided, kind=status.kind
+        ),
+    }
+
+
+def _booking_document(status: RequestStatus, event: EventSnapshot | None) -> dict[str, Any] | None:
+    booking = (status.result or {}).get("booking")
+    if booking is None or status.result is None or status.result["outcome"] not in ("confirmed", "cancelled"):
+        return None
+    about = {"id": status.event_id, "title": None, "venue": None, "starts_at": None}
+    if event is not None:
+        about.update(title=event.title, venue=event.venue, starts_at=rfc3339(event.starts_at))
+    return {**booking, "event": about}

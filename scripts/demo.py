@@ -1,0 +1,107 @@
+"""The demo's people and events. The passwords are public on purpose: development only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class DemoUser:
+    """Somebody whose password everybody knows."""
+
+    name: str
+    email: str
+    role: str
+    password: str
+
+
+ADMIN: Final = DemoUser("Ada Admin", "admin@example.org", "admin", "demo-admin-password")
+HOSTS: Final = (
+    DemoUser("Hugo Host", "hugo@example.org", "host", "demo-host-password"),
+    DemoUser("Hanna Host", "hanna@example.org", "host", "demo-host-password"),
+)
+ATTENDEES: Final = tuple(
+    DemoUser(f"{name} Attendee", f"{name.lower()}@example.org", "attendee", "demo-attendee-password")
+    for name in ("Alice", "Boris", "Chloe", "David")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoEvent:
+    """An event by its code, hosted by the host of that number, and who books how many tickets."""
+
+    code: str
+    host: int
+    days_until_start: int
+    fields: Mapping[str, Any]
+    tickets: tuple[int, ...] = ()  # of the first attendees, one each
+
+
+EVENTS: Final = (
+    DemoEvent(
+        "DEMO-CONCERT",
+        0,
+        30,
+        {
+            "title": "Night of the Cellos",
+            "venue": "Grande Salle",
+            "category": "music",
+            "capacity": 500,
+            "price_minor": 3500,
+            "max_per_booking": 6,
+        },
+        (2, 1),
+    ),
+    DemoEvent(
+        "DEMO-WORKSHOP",
+        0,
+        10,
+        {
+            "title": "Letterpress for Beginners",
+            "venue": "Atelier 4",
+            "category": "workshop",
+            "capacity": 12,
+            "price_minor": 8000,
+            "max_per_booking": 2,
+        },
+        (1,),
+    ),
+    DemoEvent(
+        "DEMO-SOLD-OUT",
+        1,
+        14,
+        {"title": "Dinner in the Dark", "venue": "Cave du Guichet", "category": "food", "capacity": 8},
+        (4, 4),
+    ),
+    DemoEvent(
+        "DEMO-LATER",
+        1,
+        90,
+        {
+            "title": "Summer Open Air",
+            "venue": "Riverside",
+            "category": "music",
+            "capacity": 20_000,
+            "price_minor": 5900,
+            "sales_open_in_days": 30,
+        },
+    ),
+    DemoEvent(
+        "DEMO-MEETUP",
+        1,
+        5,
+        {"title": "Queue Theory Meetup", "venue": "Library", "category": "talk", "capacity": 60},
+    ),
+    DemoEvent(
+        "DEMO-DRAFT",
+        0,
+        60,
+        {
+            "title": "Secret Show",
+            "venue": "To be told",
+            "category": "music",
+            "capacity": 100,
+            "status": "draft",
+        },
+    ),
+)

@@ -1,0 +1,39 @@
+"""Instants: microseconds since the epoch on the wire, aware UTC datetimes in Python, RFC 3339 in JSON."""
+
+from datetime import UTC, datetime, timedelta
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def utc_now() -> datetime:
+    """This machine's clock. Decisions never use it: doors read Redis' TIME, workers PostgreSQL's now()."""
+    return datetime.now(UTC)
+
+
+def from_micros(micros: int) -> datetime:
+    """The instant `micros` microseconds after the epoch, exact (no float on the way)."""
+    return EPOCH + timedelta(microseconds=micros)
+
+
+def to_micros(instant: datetime) -> int:
+    """Microseconds since the epoch, exact."""
+    return (instant - EPOCH) // _MICROSECOND
+
+
+def rfc3339(instant: datetime) -> str:
+    """`2026-11-20T18:00:00.000000Z`: UTC, always six digits, so that equal instants are equal text."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def rfc3339_or_none(instant: datetime | None) -> str | None:
+    """`rfc3339`, passing None through."""
+    return None if instant is None else rfc3339(instant)
+
+
+def parse_rfc3339(text: str) -> datetime:
+    """The inverse of `rfc3339`; raises ValueError on text without an offset or of another form."""
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} has no UTC offset")
+    return instant.astimezone(UTC)

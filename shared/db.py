@@ -1,0 +1,56 @@
+"""PostgreSQL for everything but the worker's hot path: one engine a process, one transaction a use case."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.orm import Session
+
+# Entrypoints name the session's type from here: SQLAlchemy itself stays behind this room's door.
+__all__ = ["SCHEMA_VERSION", "Engine", "Session", "find_schema_version", "make_engine", "transaction"]
+
+# The newest migration this code needs; a contract test compares it with migrations/versions.
+SCHEMA_VERSION = "0001"
+
+# Server-side limits of a control-plane transaction. Client-side alarms could fire inside COMMIT.
+_SESSION_OPTIONS = (
+    "-c timezone=UTC -c statement_timeout=10s -c lock_timeout=5s -c idle_in_transaction_session_timeout=10s"
+)
+
+
+def make_engine(database_url: str, *, pool_size: int = 8) -> Engine:
+    """An engine whose pool waits at most 5 s for a connection and checks it before use.
+
+    A dead peer is noticed after 5 s without an acknowledgement (`tcp_user_timeout`), never after the kernel's
+    15 minutes.
+    """
+    return create_engine(
+        database_url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": 3,
+            "tcp_user_timeout": 5000,
+            "keepalives_idle": 5,
+            "application_name": "guichet",
+            "options": _SESSION_OPTIONS,
+        },
+    )
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """One transaction on one connection: commits at the end of the block, rolls back on any exception.
+
+    Only entrypoints (a route, a task, a command) open one; services take the session and never commit.
+    """
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def find_schema_version(session: Session) -> str | None:
+    """The migration the database stands at; None when it was never migrated. One round trip."""
+    exists = session.scalar(text("select to_regclass('alembic_version') is not null"))
+    return session.scalar(text("select version_num from alembic_version")) if exists else None

@@ -1,0 +1,125 @@
+"""What stands in the line: the request, and the payload that carries it through Redis."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, get_args
+
+import orjson
+
+from shared.domain.permissions import ActingAs
+
+RequestKind = Literal["book", "cancel", "call_off"]
+
+BOOK: Final = "book"
+CANCEL: Final = "cancel"
+CALL_OFF: Final = "call_off"
+KINDS: Final = (BOOK, CANCEL, CALL_OFF)
+
+# Only these take space in the line that others compete for; what frees tickets always gets in.
+LIMITED_KINDS: Final = frozenset({BOOK})
+
+# Written into every payload. A worker decides this version and the one before, and leaves a newer one waiting.
+PAYLOAD_VERSION: Final = 1
+
+BIGINT_MAX: Final = 2**63 - 1
+INTEGER_MAX: Final = 2**31 - 1
+
+# The only function a booking job may name: JSON jobs still run any import path, so workers check this one.
+JOB_FUNCTION: Final = "worker.jobs.decide"
+
+
+class PayloadError(ValueError):
+    """Bytes in the line that are not a request of ours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request as the worker takes it from the line.
+
+    `tickets` is set for `book`, `booking_id` for `cancel`. `arrival` is what Redis numbered it; the worker has
+    the last word. `withdrawn` is the client's mark. `acting_as` is the right the API granted.
+    """
+
+    job_id: uuid.UUID
+    kind: RequestKind
+    event_id: int
+    user_id: int | None
+    arrival: int
+    accepted_at: datetime
+    tickets: int | None = None
+    booking_id: uuid.UUID | None = None
+    acting_as: ActingAs = "owner"
+    withdrawn: bool = False
+    request_id: str | None = None
+
+
+def encode_payload(
+    *,
+    kind: RequestKind,
+    event_id: int,
+    user_id: int | None,
+    tickets: int | None = None,
+    booking_id: uuid.UUID | None = None,
+    acting_as: ActingAs = "owner",
+    request_id: str | None = None,
+) -> bytes:
+    """The job's `data`: RQ's (function, instance, args, kwargs) as JSON, so that stock RQ tools can read it."""
+    payload: dict[str, Any] = {"v": PAYLOAD_VERSION, "kind": kind, "event_id": event_id, "user_id": user_id}
+    if tickets is not None:
+        payload["tickets"] = tickets
+    if booking_id is not None:
+        payload["booking_id"] = str(booking_id)
+    if acting_as != "owner":
+        payload["acting_as"] = acting_as
+    if request_id:
+        payload["request_id"] = request_id
+    return orjson.dumps([JOB_FUNCTION, None, [], payload])
+
+
+def decode_payload(data: bytes) -> dict[str, Any]:
+    """The payload inside a job's `data`; raises PayloadError when it is not one of ours."""
+    try:
+        function, _, _, payload = orjson.loads(data)
+    except (ValueError, TypeError) as error:
+        raise PayloadError("job data is not RQ's JSON") from error
+    if function != JOB_FUNCTION or not isinstance(payload, dict) or payload.get("kind") not in KINDS:
+        raise PayloadError("job data names no request of ours")
+    return payload
+
+
+def decode_request(
+    job_id: str, data: bytes, *, arrival: int, accepted_at: datetime, withdrawn: bool
+) -> Request:
+    """The request in a job's fields; raises PayloadError when any of them is unreadable."""
+    payload = decode_payload(data)
+    try:
+        request = Request(
+            job_id=uuid.UUID(job_id),
+            kind=payload["kind"],
+            event_id=payload["event_id"],
+            user_id=payload["user_id"],
+            arrival=arrival,
+            accepted_at=accepted_at,
+            tickets=payload.get("tickets"),
+            booking_id=uuid.UUID(payload["booking_id"]) if "booking_id" in payload else None,
+            acting_as=payload.get("acting_as", "owner"),
+            withdrawn=withdrawn,
+            request_id=payload.get("request_id"),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise PayloadError("job data lacks a field") from error
+    if not _is_sound(request) or str(request.job_id) != job_id:
+        raise PayloadError("job data has a field of the wrong type")
+    return request
+
+
+def _is_sound(request: Request) -> bool:
+    """Whether every field could be written to the ledger: a hash that was tampered with must not stop a line."""
+    numbers = (request.event_id, request.user_id or 0, request.tickets or 0)
+    return (
+        all(type(number) is int and 0 <= number <= BIGINT_MAX for number in numbers)
+        and (request.tickets or 0) <= INTEGER_MAX
+        and request.acting_as in get_args(ActingAs)
+        and (request.kind != BOOK or (request.user_id is not None and bool(request.tickets)))
+    )

@@ -1,0 +1,114 @@
+"""The line's own Redis client: one connection pool a process, scripts by hash, errors told apart.
+
+redis-py 8 sends a command again by default, also after a time-out; one lost reply then puts a job in the line
+twice. So retries are off here, and the callers that repeat a script know that it is safe to send twice.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from redis import BlockingConnectionPool, Redis
+from redis import exceptions as redis_errors
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.errors import UnavailableError
+
+# Below the claim session's idle time-out (3 s): a hung Redis must not cost a worker its claim.
+SOCKET_TIMEOUT_SECONDS: Final = 2.5
+API_SOCKET_TIMEOUT_SECONDS: Final = 1.0
+CONNECT_TIMEOUT_SECONDS: Final = 1.0
+
+Argument = str | bytes | int | float
+
+
+class LineUnavailableError(UnavailableError):
+    """Redis did not run the command: it refused it, or could not be reached before anything was sent."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("line_unavailable", detail)
+
+
+class AnswerUnknownError(Exception):
+    """The command was sent and no answer came: it may have run."""
+
+
+# What Redis answers when it refuses a command before running it.
+_REFUSED = ("OOM", "LOADING", "READONLY", "MISCONF", "BUSY", "MASTERDOWN", "NOREPLICAS", "NOAUTH", "WRONGPASS", "NOPERM")
+
+
+def make_redis(url: str, *, max_connections: int = 64, socket_timeout: float = SOCKET_TIMEOUT_SECONDS) -> "Redis":
+    """A client that never repeats a command, waits for a free connection instead of failing, and times out."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=max_connections,
+        timeout=socket_timeout,
+        socket_timeout=socket_timeout,
+        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+        protocol=2,
+    )
+    return Redis(connection_pool=pool)
+
+
+@cache
+def _script(name: str) -> tuple[str, str]:
+    source = resources.files("shared.line").joinpath("scripts", f"{name}.lua").read_text()
+    return source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+class ScriptRunner:
+    """Runs the line's Lua scripts on a Redis client, one round trip each."""
+
+    def __init__(self, redis: "Redis") -> None:
+        self.redis = redis
+
+    def run(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401 - a reply
+        """The answer of script `name`; sends its source when Redis does not know it yet.
+
+        Raises LineUnavailableError when Redis did not run it, AnswerUnknownError when that cannot be known.
+        """
+        source, digest = _script(name)
+        try:
+            return self._execute("EVALSHA", digest, len(keys), *keys, *arguments)
+        except redis_errors.NoScriptError:
+            return self._execute("EVAL", source, len(keys), *keys, *arguments)
+
+    def _execute(self, *command: Argument) -> Any:  # noqa: ANN401 - a reply
+        pool = self.redis.connection_pool
+        try:
+            connection = pool.get_connection()
+        except (redis_errors.RedisError, OSError) as error:
+            raise LineUnavailableError("Redis cannot be reached.") from error
+        try:
+            connection.send_command(*command)
+            return connection.read_response()
+        except redis_errors.NoScriptError:
+            raise
+        except redis_errors.ResponseError as error:
+            raise _refusal(error) from error
+        except redis_errors.BusyLoadingError as error:
+            connection.disconnect()
+            raise LineUnavailableError("Redis is loading its data.") from error
+        except (redis_errors.RedisError, OSError) as error:
+            connection.disconnect()
+            raise AnswerUnknownError from error
+        except BaseException:
+            connection.disconnect()  # a half-read answer must never be somebody else's
+            raise
+        finally:
+            pool.release(connection)
+
+
+def _refusal(error: redis_errors.ResponseError) -> Exception:
+    """A refusal that passes by itself becomes LineUnavailableError; a mistake of ours stays what it is."""
+    text = str(error)
+    if isinstance(error, redis_errors.OutOfMemoryError | redis_errors.ReadOnlyError) or text.startswith(_REFUSED):
+        return LineUnavailableError(f"Redis refuses writes: {text.split(' ', 1)[0]}")
+    if any(f" {word} " in f" {text}" for word in _REFUSED):
+        return LineUnavailableError("Redis refuses writes.")
+    return error

@@ -1,0 +1,37 @@
+"""Looking at the line from outside: depths, and who is alive."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from redis import Redis
+
+from shared.line import keys
+from shared.line.client import LineUnavailableError, ScriptRunner
+
+LIVE_SECONDS: Final = 3  # a worker that was not heard of for longer does not count
+
+
+def count_undecided(runner: ScriptRunner, partitions: Sequence[int]) -> dict[int, int]:
+    """Partition → waiting and in-flight requests. One round trip whatever the depth."""
+    if not partitions:
+        return {}
+    try:
+        with runner.redis.pipeline(transaction=False) as pipe:
+            for partition in partitions:
+                pipe.llen(keys.queue(partition))
+                pipe.llen(keys.in_flight(partition))
+            lengths = pipe.execute()
+    except Exception as error:
+        raise LineUnavailableError("The line did not answer.") from error
+    return {p: lengths[2 * i] + lengths[2 * i + 1] for i, p in enumerate(partitions)}
+
+
+def wait_for_bell(runner: ScriptRunner, partitions: Sequence[int], seconds: float) -> None:
+    """Sleeps until a request arrives in an empty line of these partitions, or `seconds` pass."""
+    runner.redis.blpop([keys.bell(partition) for partition in partitions], timeout=seconds)
+
+
+def count_live_workers(redis: "Redis") -> int:
+    """Booking workers heard of in the last three seconds, by Redis' clock. Two round trips."""
+    seconds, _ = redis.time()
+    return int(redis.zcount(keys.LIVE_WORKERS, int(seconds) - LIVE_SECONDS, "+inf"))

@@ -1,0 +1,113 @@
+"""Every Redis key, in one place. `rq:` keys are RQ 2.12's own, so that stock RQ tools can read the line."""
+
+from typing import Final
+
+from shared.domain.partitions import queue_name
+
+INSTALLATION: Final = "guichet:installation"  # "<installation id>:<partitions>"
+DECIDED_CHANNEL: Final = "guichet:decided"  # messages: job ids, comma-separated
+LIVE_WORKERS: Final = "guichet:workers"  # sorted set: booking worker → when it was last heard of
+RQ_QUEUES: Final = "rq:queues"
+RQ_SUSPENDED: Final = "rq:suspended"
+JOB_PREFIX: Final = "rq:job:"
+RESULT_PREFIX: Final = "rq:results:"
+LINE_PREFIX: Final = "guichet:line:"
+
+# RQ's started registry holds "<job id>:<execution id>". A constant in the second place: with the worker's name
+# in it, a successor that recovers the job would leave a ghost behind.
+EXECUTION_SUFFIX: Final = ":line"
+
+
+def job(job_id: str) -> str:
+    """The job's hash: RQ's fields and `v`, `arrival`, `seq`, `withdrawn`."""
+    return f"{JOB_PREFIX}{job_id}"
+
+
+def result(job_id: str) -> str:
+    """RQ's result stream of a job."""
+    return f"{RESULT_PREFIX}{job_id}"
+
+
+def queue(partition: int) -> str:
+    """The list of waiting job ids, oldest first."""
+    return f"rq:queue:{queue_name(partition)}"
+
+
+def started(partition: int) -> str:
+    """RQ's registry of jobs being worked on."""
+    return f"rq:wip:{queue_name(partition)}"
+
+
+def finished(partition: int) -> str:
+    """RQ's registry of finished jobs, by expiry."""
+    return f"rq:finished:{queue_name(partition)}"
+
+
+def failed(partition: int) -> str:
+    """RQ's registry of failed jobs, by expiry."""
+    return f"rq:failed:{queue_name(partition)}"
+
+
+def in_flight(partition: int) -> str:
+    """The list of taken, not yet replied job ids, in order of arrival."""
+    return f"{LINE_PREFIX}{partition}:in_flight"
+
+
+def claim_token(partition: int) -> str:
+    """The fencing token of the partition's holder: take, reply and set-aside do nothing under another one."""
+    return f"{LINE_PREFIX}{partition}:token"
+
+
+def suspects(partition: int) -> str:
+    """Instances of workers that took what is in flight and have not been heard of since."""
+    return f"{LINE_PREFIX}{partition}:suspects"
+
+
+def alone(partition: int) -> str:
+    """The job that is being decided alone, because two processes ended with its batch in flight."""
+    return f"{LINE_PREFIX}{partition}:alone"
+
+
+def arrivals(partition: int) -> str:
+    """Hash event → the last arrival number given out."""
+    return f"{LINE_PREFIX}{partition}:arrivals"
+
+
+def decided(partition: int) -> str:
+    """Hash event → the last arrival number decided."""
+    return f"{LINE_PREFIX}{partition}:decided"
+
+
+def counters(partition: int) -> str:
+    """Hash: `accepted` and `decided` running numbers, `rate` measured decisions a second."""
+    return f"{LINE_PREFIX}{partition}:counters"
+
+
+def bell(partition: int) -> str:
+    """A list that wakes the idle holder: one element when the line was empty before an arrival."""
+    return f"{LINE_PREFIX}{partition}:bell"
+
+
+def lost(partition: int) -> str:
+    """The list of ids set aside because their job hash was unreadable."""
+    return f"{LINE_PREFIX}{partition}:lost"
+
+
+def undecided_of_user(user_id: int | str) -> str:
+    """The set of a user's undecided job ids."""
+    return f"guichet:user:{user_id}:undecided"
+
+
+def rate_of_user(user_id: int | str) -> str:
+    """The user's token bucket on the booking path."""
+    return f"guichet:user:{user_id}:rate"
+
+
+def idempotency(user_id: int | str, key_hash: str) -> str:
+    """What an Idempotency-Key of this user stands for: `<fingerprint>:<job id>`."""
+    return f"guichet:idem:{user_id}:{key_hash}"
+
+
+def revoked(subject: str) -> str:
+    """Present while a subject (`family:<uuid>`, `user:<id>`) has tokens that no longer count."""
+    return f"guichet:revoked:{subject}"

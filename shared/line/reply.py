@@ -1,0 +1,94 @@
+"""Telling Redis what was decided: one script for a batch."""
+
+import base64
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from shared.clock import rfc3339, utc_now
+from shared.domain.outcomes import FAILED, REASONS
+from shared.line import keys
+from shared.line.client import Argument, ScriptRunner
+from shared.line.take import Claim, OutdatedTokenError
+from shared.settings import Settings
+
+# What RQ tools show as a failed job's exception: a constant, so that no user's text gets into a dashboard.
+_FAILURE_TEXT: Final = base64.b64encode(zlib.compress(REASONS["request_failed"].encode())).decode()
+
+_USER_PREFIX, _USER_SUFFIX = keys.undecided_of_user("{}").split("{}")
+
+
+@dataclass(frozen=True, slots=True)
+class JobReply:
+    """One decided job: whose it was (None: the control plane's) and its result document."""
+
+    job_id: str
+    user_id: int | None
+    result: Mapping[str, Any]
+
+
+def reply(  # noqa: PLR0913 - one call carries everything that a batch tells
+    runner: ScriptRunner,
+    settings: Settings,
+    claim: Claim,
+    *,
+    worker_name: str,
+    jobs: Sequence[JobReply],
+    last_arrivals: Mapping[int, int],
+    rate: float | None,
+) -> None:
+    """Writes results and statuses, moves the jobs out of flight, and wakes who waits. One round trip; sending
+    it twice changes nothing. `last_arrivals` is event → last arrival decided, `rate` decisions a second.
+
+    Raises OutdatedTokenError, having done nothing, when another holder has the partition.
+    """
+    partition = claim.partition
+    now = utc_now()
+    arguments: list[Argument] = [
+        claim.token,
+        worker_name,
+        rfc3339(now),
+        int(now.timestamp()),
+        settings.job_ttl_seconds,
+        settings.jobs_kept_max,
+        "" if rate is None else f"{rate:.1f}",
+        keys.DECIDED_CHANNEL,
+        keys.JOB_PREFIX,
+        keys.RESULT_PREFIX,
+        keys.EXECUTION_SUFFIX,
+        _USER_PREFIX,
+        _USER_SUFFIX,
+        len(jobs),
+        len(last_arrivals),
+        _FAILURE_TEXT,
+    ]
+    for job in jobs:
+        arguments += (
+            job.job_id,
+            "failed" if job.result["outcome"] == FAILED else "finished",
+            base64.b64encode(orjson.dumps(job.result)),
+            "control" if job.user_id is None else job.user_id,
+        )
+    for event_id, last_arrival in last_arrivals.items():
+        arguments += (event_id, last_arrival)
+    answer = runner.run(
+        "reply",
+        [
+            keys.in_flight(partition),
+            keys.claim_token(partition),
+            keys.suspects(partition),
+            keys.alone(partition),
+            keys.started(partition),
+            keys.finished(partition),
+            keys.failed(partition),
+            keys.decided(partition),
+            keys.arrivals(partition),
+            keys.counters(partition),
+        ],
+        arguments,
+    )
+    if answer[0] == b"outdated":
+        raise OutdatedTokenError

@@ -1,0 +1,92 @@
+-- Takes a request into the line, or says why not. Safe to send twice.
+-- Scripts have no rollback: everything that may fail (limits, wrong types) is read before the first write, and
+-- the first write is one that maxmemory refuses.
+local installation, revoked_family, revoked_user, idempotency, rate, undecided = unpack(KEYS, 1, 6)
+local arrivals, decided, counters, queue, job, bell = unpack(KEYS, 7, 12)
+local want_installation, fingerprint, job_id, event_id, data, version, origin = unpack(ARGV, 1, 7)
+local limited, door, opens_us, closes_us, base_arrival = unpack(ARGV, 8, 12)
+local event_max, partition_max, user_max = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
+local per_second, burst, idempotency_ttl = tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18])
+
+local found_installation = redis.call('GET', installation)
+if not found_installation then return {'uninitialised'} end
+if found_installation ~= want_installation then return {'foreign'} end
+if redis.call('EXISTS', revoked_family, revoked_user) > 0 then return {'revoked'} end
+
+-- A replay comes before every refusal: whoever was accepted stays accepted.
+if fingerprint ~= '' then
+  local known = redis.call('GET', idempotency)
+  if known then
+    if string.sub(known, 1, 64) ~= fingerprint then return {'conflict'} end
+    return {'replay', string.sub(known, 66)}
+  end
+end
+if redis.call('EXISTS', job) == 1 then return {'replay', job_id} end
+
+local time = redis.call('TIME')
+local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+
+local tokens
+if per_second > 0 then
+  local bucket = redis.call('HMGET', rate, 'tokens', 'at')
+  tokens = burst
+  if bucket[1] then
+    local elapsed = math.max(0, now_us - tonumber(bucket[2])) / 1000000
+    tokens = math.min(burst, tonumber(bucket[1]) + elapsed * per_second)
+  end
+  if tokens < 1 then return {'rate_limited', math.ceil((1 - tokens) / per_second)} end
+end
+
+if door ~= '' and door ~= 'sold_out' then return {'door', door} end
+if opens_us ~= '' and now_us < tonumber(opens_us) then return {'door', 'sales_not_open'} end
+if closes_us ~= '' and now_us >= tonumber(closes_us) then return {'door', 'sales_closed'} end
+if door == 'sold_out' then return {'door', 'sold_out'} end
+
+-- A counter that is missing or behind what PostgreSQL has decided starts from there.
+local base = tonumber(base_arrival)
+local last_arrival = math.max(tonumber(redis.call('HGET', arrivals, event_id) or 0), base)
+local last_decided = math.max(tonumber(redis.call('HGET', decided, event_id) or 0), base)
+local running = redis.call('HMGET', counters, 'accepted', 'decided', 'rate')
+local depth = redis.call('LLEN', queue)
+local bell_rung = redis.call('LLEN', bell)
+local mine = redis.call('SCARD', undecided)
+if limited == '1' then
+  if last_arrival - last_decided >= event_max then return {'line_full', 'event'} end
+  if depth >= partition_max then return {'line_full', 'partition'} end
+  if mine >= user_max then return {'too_many_undecided', mine} end
+end
+
+-- days → civil date (Howard Hinnant's algorithm); Redis' Lua has no os.date
+local seconds = tonumber(time[1])
+local days = math.floor(seconds / 86400)
+local z = days + 719468
+local era = math.floor(z / 146097)
+local doe = z - era * 146097
+local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+local mp = math.floor((5 * doy + 2) / 153)
+local day = doy - math.floor((153 * mp + 2) / 5) + 1
+local month = mp < 10 and mp + 3 or mp - 9
+local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+local rest = seconds - days * 86400
+local accepted_at = string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', year, month, day,
+  math.floor(rest / 3600), math.floor(rest % 3600 / 60), rest % 60, tonumber(time[2]))
+
+local arrival = string.format('%.0f', last_arrival + 1)
+local sequence = tonumber(running[1] or 0) + 1
+redis.call('HSET', job, 'status', 'queued', 'data', data, 'origin', origin, 'created_at', accepted_at,
+  'enqueued_at', accepted_at, 'description', 'booking request', 'v', version, 'arrival', arrival,
+  'seq', string.format('%.0f', sequence))
+if fingerprint ~= '' then redis.call('SET', idempotency, fingerprint .. ':' .. job_id, 'EX', idempotency_ttl) end
+if tokens then
+  redis.call('HSET', rate, 'tokens', string.format('%.6f', tokens - 1), 'at', string.format('%.0f', now_us))
+  redis.call('PEXPIRE', rate, math.ceil(burst / per_second * 1000) + 1000)
+end
+redis.call('SADD', undecided, job_id)
+redis.call('HSET', arrivals, event_id, arrival)
+redis.call('HSET', counters, 'accepted', string.format('%.0f', sequence))
+redis.call('RPUSH', queue, job_id)
+if depth == 0 and bell_rung == 0 then redis.call('RPUSH', bell, '1') end
+local ahead = math.max(0, sequence - 1 - tonumber(running[2] or 0))
+return {'accepted', arrival, string.format('%.0f', last_arrival + 1 - last_decided), string.format('%.0f', ahead),
+  running[3] or '', accepted_at}

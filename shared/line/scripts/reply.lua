@@ -1,0 +1,68 @@
+-- Tells Redis what was decided: status, result, registries, counts; then who waits is told.
+-- Removes exactly its own ids from in-flight, and does nothing under an outdated token.
+local in_flight, token_key, suspects, alone, started, finished, failed = unpack(KEYS, 1, 7)
+local decided, arrivals, counters = unpack(KEYS, 8, 10)
+local token, worker_name, ended_at, now, ttl, kept_max = unpack(ARGV, 1, 6)
+local rate, channel, job_prefix, result_prefix, suffix, user_prefix, user_suffix = unpack(ARGV, 7, 13)
+local job_count, event_count, failure_text = tonumber(ARGV[14]), tonumber(ARGV[15]), ARGV[16]
+
+if redis.call('GET', token_key) ~= token then return {'outdated'} end
+
+-- LREM first: it frees memory, so that everything after it is allowed at maxmemory.
+local position = 17
+local ids, removed = {}, 0
+for index = 1, job_count do
+  ids[index] = ARGV[position]
+  removed = removed + redis.call('LREM', in_flight, 1, ARGV[position])
+  position = position + 4
+end
+
+local expires = tonumber(now) + tonumber(ttl)
+position = 17
+for index = 1, job_count do
+  local id, status, result, user = unpack(ARGV, position, position + 3)
+  position = position + 4
+  local key = job_prefix .. id
+  redis.call('ZREM', started, id .. suffix)
+  if user ~= '' then redis.call('SREM', user_prefix .. user .. user_suffix, id) end
+  if redis.call('EXISTS', key) == 1 then
+    local stream = result_prefix .. id
+    redis.call('HSET', key, 'status', status, 'ended_at', ended_at)
+    redis.call('EXPIRE', key, ttl)
+    if status == 'failed' then
+      redis.call('XADD', stream, '*', 'type', '2', 'worker_name', worker_name, 'return_value', result,
+        'exc_string', failure_text)
+      redis.call('ZADD', failed, expires, id)
+    else
+      redis.call('XADD', stream, '*', 'type', '1', 'worker_name', worker_name, 'return_value', result)
+      redis.call('ZADD', finished, expires, id)
+    end
+    redis.call('EXPIRE', stream, ttl)
+  end
+end
+
+for _ = 1, event_count do
+  local event_id, last_arrival = ARGV[position], ARGV[position + 1]
+  position = position + 2
+  for _, counter in ipairs({decided, arrivals}) do
+    if tonumber(redis.call('HGET', counter, event_id) or 0) < tonumber(last_arrival) then
+      redis.call('HSET', counter, event_id, last_arrival)
+    end
+  end
+end
+redis.call('HINCRBY', counters, 'decided', removed)
+if rate ~= '' then redis.call('HSET', counters, 'rate', rate) end
+
+for _, registry in ipairs({finished, failed}) do
+  redis.call('ZREMRANGEBYSCORE', registry, '-inf', now)
+  local excess = redis.call('ZCARD', registry) - tonumber(kept_max)
+  if excess > 0 then
+    for _, id in ipairs(redis.call('ZRANGE', registry, 0, excess - 1)) do
+      redis.call('DEL', job_prefix .. id, result_prefix .. id)
+    end
+    redis.call('ZREMRANGEBYRANK', registry, 0, excess - 1)
+  end
+end
+redis.call('DEL', suspects, alone)
+redis.call('PUBLISH', channel, table.concat(ids, ','))
+return {'replied', removed}

@@ -1,0 +1,37 @@
+-- One job as the line knows it, with what its place and its wait are computed from. Reads only.
+local installation, revoked_family, revoked_user, job, result = unpack(KEYS, 1, 5)
+local want_installation, line_prefix = ARGV[1], ARGV[2]
+
+local found_installation = redis.call('GET', installation)
+if not found_installation then return {'uninitialised'} end
+if found_installation ~= want_installation then return {'foreign'} end
+if revoked_family ~= '' and redis.call('EXISTS', revoked_family, revoked_user) > 0 then return {'revoked'} end
+
+local fields = redis.call('HMGET', job, 'status', 'data', 'enqueued_at', 'arrival', 'seq', 'withdrawn', 'origin')
+if not fields[2] or not fields[7] then return {'absent'} end
+local answer = {'found', fields[1], fields[2], fields[3], fields[4], fields[6] or ''}
+if fields[1] == 'finished' or fields[1] == 'failed' then
+  local entries = redis.call('XREVRANGE', result, '+', '-', 'COUNT', 1)
+  local value = ''
+  if entries[1] then
+    local pairs_ = entries[1][2]
+    for index = 1, #pairs_, 2 do
+      if pairs_[index] == 'return_value' then value = pairs_[index + 1] end
+    end
+  end
+  answer[7] = value
+  return answer
+end
+local partition = string.match(fields[7], '(%d+)$')
+local ok, decoded = pcall(cjson.decode, fields[2])
+if not partition or not ok then return {'absent'} end
+local event_id = string.format('%.0f', decoded[4]['event_id'])
+local running = redis.call('HMGET', line_prefix .. partition .. ':counters', 'decided', 'rate')
+local decided = tonumber(redis.call('HGET', line_prefix .. partition .. ':decided', event_id) or 0)
+local position = math.max(1, tonumber(fields[4]) - decided)
+local ahead = math.max(0, tonumber(fields[5]) - 1 - tonumber(running[1] or 0))
+answer[7] = ''
+answer[8] = string.format('%.0f', position)
+answer[9] = string.format('%.0f', ahead)
+answer[10] = running[2] or ''
+return answer

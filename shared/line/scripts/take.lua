@@ -1,0 +1,43 @@
+-- Hands the holder its next batch: what is in flight, if anything is (recovery), else the head of the line.
+-- The first write frees memory, so that a Redis at maxmemory still drains.
+local queue, in_flight, token_key, suspects, alone, bell, started, suspended = unpack(KEYS, 1, 8)
+local token, maximum, instance, newest_version = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
+local worker_name, job_prefix, suffix, started_at = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+
+if redis.call('GET', token_key) ~= token then return {'outdated'} end
+if redis.call('EXISTS', suspended) == 1 then return {'suspended'} end
+
+local ids = redis.call('LRANGE', in_flight, 0, -1)
+local recovered = #ids > 0
+if not recovered then ids = redis.call('LRANGE', queue, 0, maximum - 1) end
+
+local jobs, count = {}, 0
+for index, id in ipairs(ids) do
+  local key = job_prefix .. id
+  local fields = {false, false, false, false, false}
+  if redis.call('TYPE', key)['ok'] == 'hash' then
+    fields = redis.call('HMGET', key, 'data', 'enqueued_at', 'arrival', 'withdrawn', 'v')
+  end
+  -- A payload newer than this worker stays where it is, and so does everything behind it.
+  if fields[5] and (tonumber(fields[5]) or 0) > newest_version then break end
+  count = index
+  jobs[index] = {id, fields[1], fields[2], fields[3], fields[4]}
+end
+if count == 0 then return {#ids > 0 and 'newer' or 'empty'} end
+
+redis.call('DEL', bell)
+if not recovered then
+  redis.call('LPOP', queue, count)
+  for index = 1, count do
+    local id = ids[index]
+    redis.call('RPUSH', in_flight, id)
+    if jobs[index][2] then
+      redis.call('HSET', job_prefix .. id, 'status', 'started', 'started_at', started_at, 'worker_name', worker_name)
+    end
+    redis.call('ZADD', started, '+inf', id .. suffix)
+  end
+  redis.call('DEL', suspects, alone)
+end
+redis.call('SADD', suspects, instance)
+local others = redis.call('SCARD', suspects) - 1
+return {'taken', recovered and 1 or 0, others, redis.call('EXISTS', alone), jobs}

@@ -1,0 +1,87 @@
+"""One job as the line knows it: its place while it waits, its result once it is decided."""
+
+import base64
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared.domain.requests import PayloadError, decode_payload
+from shared.line import keys
+from shared.line.client import AnswerUnknownError, LineUnavailableError, ScriptRunner
+from shared.line.installation import Installation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineJob:
+    """A job's fields. `result` is what the worker replied, None while undecided; `position` 1 = next."""
+
+    job_id: uuid.UUID
+    payload: dict[str, Any]
+    accepted_at: str
+    arrival: int
+    withdrawn: bool
+    taken: bool
+    position: int | None
+    ahead: int | None
+    rate: float | None
+    result: dict[str, Any] | None
+
+
+def find_job(
+    runner: ScriptRunner,
+    installation: Installation,
+    job_id: uuid.UUID,
+    subjects: tuple[str, str] | None = None,
+) -> LineJob | str:
+    """The job, or why there is none: `absent`, `uninitialised`, `revoked` (of `subjects`). One round trip.
+
+    Raises LineUnavailableError when Redis does not answer or belongs to another installation.
+    """
+    revoked = ("", "") if subjects is None else (keys.revoked(subjects[0]), keys.revoked(subjects[1]))
+    try:
+        reply = runner.run(
+            "status",
+            [keys.INSTALLATION, *revoked, keys.job(str(job_id)), keys.result(str(job_id))],
+            [installation.mark, keys.LINE_PREFIX],
+        )
+    except AnswerUnknownError as error:
+        raise LineUnavailableError("The line did not answer.") from error
+    if reply[0] == b"foreign":
+        raise LineUnavailableError("This Redis belongs to another installation.")
+    if reply[0] != b"found":
+        return str(reply[0].decode())
+    return _line_job(job_id, reply)
+
+
+def _line_job(job_id: uuid.UUID, reply: list[bytes]) -> LineJob | str:
+    _, status, data, accepted_at, arrival, withdrawn, result = reply[:7]
+    undecided = status in (b"queued", b"started")
+    if not undecided and not result:
+        return "absent"  # decided, but its result has gone: the ledger knows
+    try:
+        payload = decode_payload(data)
+    except PayloadError:
+        return "absent"
+    return LineJob(
+        job_id=job_id,
+        payload=payload,
+        accepted_at=accepted_at.decode(),
+        arrival=int(arrival),
+        withdrawn=withdrawn == b"1",
+        taken=status == b"started",
+        position=int(reply[7]) if undecided else None,
+        ahead=int(reply[8]) if undecided else None,
+        rate=float(reply[9]) if undecided and reply[9] else None,
+        result=None if undecided else orjson.loads(base64.b64decode(result)),
+    )
+
+
+def list_undecided_of_user(runner: ScriptRunner, user_id: int) -> list[uuid.UUID]:
+    """Ids of a user's undecided jobs, newest first. One round trip; bounded by the user's limit."""
+    try:
+        members = runner.redis.smembers(keys.undecided_of_user(user_id))
+    except Exception as error:
+        raise LineUnavailableError("The line did not answer.") from error
+    return sorted((uuid.UUID(member.decode()) for member in members), reverse=True)

@@ -1,0 +1,162 @@
+"""The holder's side of the line: claim a partition, take a batch, count who died with it, set aside what is lost."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from shared.clock import parse_rfc3339, rfc3339, utc_now
+from shared.domain.requests import PAYLOAD_VERSION, PayloadError, Request, decode_request
+from shared.line import keys
+from shared.line.client import ScriptRunner
+from shared.line.installation import Installation
+
+# Why a take gave nothing.
+EMPTY: Final = "empty"
+SUSPENDED: Final = "suspended"
+NEWER: Final = "newer"
+
+
+class OutdatedTokenError(Exception):
+    """The partition's fencing token is not this claim's: take, reply and set-aside did nothing."""
+
+
+class ForeignRedisError(Exception):
+    """This Redis is empty (`uninitialised`) or belongs to another installation (`foreign`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A held partition: its number and the fencing token written to Redis for it."""
+
+    partition: int
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What is in flight now, in order. `deaths` processes took it before and have not been heard of since;
+    `alone` when it is being decided one by one because of that. `unreadable` ids have no request in them.
+    """
+
+    requests: list[Request]
+    unreadable: list[str]
+    recovered: bool
+    deaths: int
+    alone: bool
+
+
+def write_token(runner: ScriptRunner, installation: Installation, claim: Claim) -> int | None:
+    """Writes the claim's token; None when done, the newer token that stands there otherwise. One round trip.
+
+    Raises ForeignRedisError.
+    """
+    reply = runner.run(
+        "claim", [keys.claim_token(claim.partition), keys.INSTALLATION], [claim.token, installation.mark]
+    )
+    if reply[0] == b"claimed":
+        return None
+    if reply[0] == b"outdated":
+        return int(reply[1])
+    raise ForeignRedisError(reply[0].decode())
+
+
+def take(runner: ScriptRunner, claim: Claim, *, maximum: int, worker_name: str, instance: str) -> Taken | str:
+    """What is in flight, or else the head of the line, moved there; `empty`, `suspended` (`rq suspend`) or
+    `newer` (the next payload is newer than this worker) when there is nothing to decide. One round trip.
+
+    Raises OutdatedTokenError.
+    """
+    partition = claim.partition
+    reply = runner.run(
+        "take",
+        [
+            keys.queue(partition),
+            keys.in_flight(partition),
+            keys.claim_token(partition),
+            keys.suspects(partition),
+            keys.alone(partition),
+            keys.bell(partition),
+            keys.started(partition),
+            keys.RQ_SUSPENDED,
+        ],
+        [
+            claim.token,
+            maximum,
+            instance,
+            PAYLOAD_VERSION,
+            worker_name,
+            keys.JOB_PREFIX,
+            keys.EXECUTION_SUFFIX,
+            rfc3339(utc_now()),
+        ],
+    )
+    code = reply[0]
+    if code == b"outdated":
+        raise OutdatedTokenError
+    if code != b"taken":
+        return str(code.decode())
+    requests: list[Request] = []
+    unreadable: list[str] = []
+    for fields in reply[4]:
+        request = _request(fields)
+        if request is None:
+            unreadable.append(fields[0].decode())
+        else:
+            requests.append(request)
+    return Taken(requests, unreadable, reply[1] == 1, int(reply[2]), reply[3] == 1)
+
+
+def _request(fields: Sequence[bytes | None]) -> Request | None:
+    job_id, data, accepted_at, arrival, withdrawn = fields
+    if job_id is None or data is None or accepted_at is None or arrival is None:
+        return None
+    try:
+        return decode_request(
+            job_id.decode(),
+            data,
+            arrival=int(arrival),
+            accepted_at=parse_rfc3339(accepted_at.decode()),
+            withdrawn=withdrawn == b"1",
+        )
+    except (PayloadError, ValueError):
+        return None
+
+
+def begin_alone(runner: ScriptRunner, claim: Claim, job_id: uuid.UUID, instance: str) -> int:
+    """Notes that this request is decided alone; returns how many processes ended with it alone in hand.
+
+    One round trip. Raises OutdatedTokenError.
+    """
+    partition = claim.partition
+    reply = runner.run(
+        "alone",
+        [keys.claim_token(partition), keys.suspects(partition), keys.alone(partition)],
+        [claim.token, str(job_id), instance],
+    )
+    if reply[0] == b"outdated":
+        raise OutdatedTokenError
+    return int(reply[1])
+
+
+def report_alive(runner: ScriptRunner, partition: int, instance: str) -> None:
+    """Takes this process' count back: it met an error with a batch in flight and lives on. One round trip."""
+    runner.redis.srem(keys.suspects(partition), instance)
+
+
+def set_aside(runner: ScriptRunner, claim: Claim, job_ids: Sequence[str]) -> None:
+    """Takes ids without a readable job out of flight and counts them as lost. Raises OutdatedTokenError."""
+    partition = claim.partition
+    reply = runner.run(
+        "set_aside",
+        [
+            keys.in_flight(partition),
+            keys.claim_token(partition),
+            keys.started(partition),
+            keys.lost(partition),
+            keys.counters(partition),
+        ],
+        [claim.token, keys.EXECUTION_SUFFIX, *job_ids],
+    )
+    if reply[0] == b"outdated":
+        raise OutdatedTokenError

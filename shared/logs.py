@@ -1,0 +1,41 @@
+"""Structured logs: one JSON object a line on stderr, with the request's and the job's id where known."""
+
+import logging
+import sys
+from contextvars import ContextVar
+
+import orjson
+
+from shared.clock import from_micros, rfc3339
+
+request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record and its `extra=` fields as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One JSON object; the exception, when there is one, as text in `exception`."""
+        line: dict[str, object] = {
+            "at": rfc3339(from_micros(int(record.created * 1_000_000))),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if request_id := request_id_var.get():
+            line["request_id"] = request_id
+        line.update((key, value) for key, value in record.__dict__.items() if key not in _STANDARD)
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+def configure_logging(level: str) -> None:
+    """Sends everything of this process to stderr as JSON lines; replaces earlier handlers."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)

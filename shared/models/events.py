@@ -1,0 +1,59 @@
+"""Table `events`."""
+
+from datetime import datetime
+
+from sqlalchemy import Computed, ForeignKey, Identity, Integer, LargeBinary
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
+
+from shared.models.base import Base
+
+
+class Event(Base):
+    """What people attend, its counters and the head of its ledger.
+
+    The counters and the ledger head change only with the row locked FOR UPDATE: by a worker's batch, or by
+    the control plane's own transaction.
+    """
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    host_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    title: Mapped[str]
+    description: Mapped[str] = mapped_column(server_default="")
+    venue: Mapped[str] = mapped_column(server_default="")
+    category: Mapped[str] = mapped_column(server_default="")
+    code: Mapped[str | None] = mapped_column(unique=True)
+    time_zone: Mapped[str]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    sales_open_at: Mapped[datetime | None]
+    sales_close_at: Mapped[datetime]
+    sales_paused: Mapped[bool] = mapped_column(server_default="false")
+    price_minor: Mapped[int] = mapped_column(server_default="0")
+    currency: Mapped[str] = mapped_column(server_default="EUR")
+    capacity: Mapped[int] = mapped_column(Integer)
+    booked: Mapped[int] = mapped_column(Integer, server_default="0")
+    max_per_booking: Mapped[int] = mapped_column(Integer, server_default="10")
+    status: Mapped[str] = mapped_column(server_default="draft")
+    impressions: Mapped[int] = mapped_column(server_default="0")
+    version: Mapped[int] = mapped_column(server_default="1")
+    last_number: Mapped[int] = mapped_column(server_default="0")
+    last_hash: Mapped[bytes] = mapped_column(LargeBinary, server_default=bytes(32).hex())
+    last_arrival: Mapped[int] = mapped_column(server_default="0")
+    arrivals_reissued: Mapped[int] = mapped_column(server_default="0")
+    created_at: Mapped[datetime] = mapped_column(server_default="now()")
+    updated_at: Mapped[datetime] = mapped_column(server_default="now()")
+    deleted_at: Mapped[datetime | None]
+    search_text: Mapped[str | None] = mapped_column(
+        TSVECTOR,
+        Computed("to_tsvector('simple', title || ' ' || description || ' ' || venue)", persisted=True),
+        deferred=True,
+        deferred_raiseload=True,
+    )
+
+    @property
+    def available(self) -> int:
+        """Tickets that a new booking could get now."""
+        return self.capacity - self.booked

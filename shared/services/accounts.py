@@ -1,0 +1,162 @@
+"""Accounts: registering, logging in and out, changing the password, closing the account."""
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from shared.domain.accounts import ANONYMISED_NAME, anonymised_email, find_password_fault
+from shared.domain.permissions import Actor
+from shared.errors import InvalidInputError
+from shared.models import Booking, ControlRequest, Event, RevokedToken, User
+from shared.services import audit_log, control_requests, credentials, token_families, users
+from shared.services.credentials import Attempt
+from shared.services.events import call_off_for_account
+from shared.services.passwords import PasswordCheck
+from shared.services.token_families import Revocations, SignedIn
+from shared.settings import Settings
+from shared.store.clock import read_clock
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedAccount:
+    """What is left to do after the commit: tell Redis what is revoked, put these requests into the line."""
+
+    user_id: int
+    revocations: Revocations
+    job_ids: list[uuid.UUID]
+
+
+def check_new_password(password: str, *, email: str, pointer: str) -> None:
+    """Raises InvalidInputError at `pointer` when the rules do not accept `password`."""
+    if fault := find_password_fault(password, email):
+        raise InvalidInputError([{"pointer": pointer, "detail": fault}])
+
+
+def register(
+    session: Session, *, name: str, email: str, password_hash: str, role: str, settings: Settings
+) -> SignedIn:
+    """A new account, signed in. Raises RefusedError `email_taken`."""
+    user = users.create_user(session, name=name, email=email, password_hash=password_hash, role=role)
+    return token_families.start(session, user, settings=settings)
+
+
+def log_in(
+    session: Session, attempt: Attempt, check: PasswordCheck, *, settings: Settings
+) -> SignedIn | None:
+    """A new log-in; None when the password was wrong, which is recorded and must be committed.
+
+    Raises RefusedError `login_throttled`.
+    """
+    user = credentials.settle(session, attempt, check, settings=settings)
+    return None if user is None else token_families.start(session, user, settings=settings)
+
+
+def log_out(session: Session, actor: Actor, *, settings: Settings) -> Revocations:
+    """Ends the log-in that the actor's token belongs to."""
+    token_families.lock_user(session, actor.user_id)
+    return token_families.revoke_families(session, [uuid.UUID(actor.family_id)], settings=settings)
+
+
+def change_password(
+    session: Session,
+    actor: Actor,
+    attempt: Attempt,
+    check: PasswordCheck,
+    *,
+    new_hash: str,
+    settings: Settings,
+) -> Revocations | None:
+    """Stores the hash and ends every other log-in; None as in `log_in` when the password was wrong."""
+    user = credentials.settle(session, attempt, check, settings=settings)
+    if user is None:
+        return None
+    user.password_hash = new_hash
+    user.updated_at = read_clock(session)
+    keep = uuid.UUID(actor.family_id)
+    return token_families.revoke_other_families(session, user.id, keep=keep, settings=settings)
+
+
+def find_actor(session: Session, *, user_id: int, family_id: str, subjects: Iterable[str]) -> Actor | None:
+    """Who acts, in the role of now; None when the account is closed or a subject revoked. One round trip."""
+    user = session.execute(
+        select(User.role).where(
+            User.id == user_id,
+            User.deleted_at.is_(None),
+            ~exists().where(RevokedToken.subject.in_(list(subjects))),
+        )
+    ).one_or_none()
+    return None if user is None else Actor(user_id, user.role, family_id)
+
+
+def close_account(
+    session: Session, user: User, *, actor_id: int, settings: Settings, request_id: str | None
+) -> ClosedAccount:
+    """Closes the account of `user`, whose row is locked: no token counts any more, the row is anonymised.
+
+    Its live bookings are cancelled and its events called off through the line; the ledger stays as it is.
+    """
+    revocations = token_families.revoke_user(session, user.id, settings=settings)
+    user.name, user.email, user.password_hash = ANONYMISED_NAME, anonymised_email(user.id), None
+    user.deleted_at = user.updated_at = read_clock(session)
+    audit_log.record(
+        session,
+        actor_id=actor_id,
+        action="user.delete",
+        target_type="user",
+        target_id=user.id,
+        request_id=request_id,
+    )
+    session.flush()
+    return ClosedAccount(user.id, revocations, release_holdings(session, user.id, request_id=request_id))
+
+
+def release_holdings(session: Session, user_id: int, *, request_id: str | None) -> list[uuid.UUID]:
+    """Requests that free what a closed account still holds: bookings to come, and events that it hosts.
+
+    Returns their job ids, to be put into the line after the commit. Safe to repeat.
+    """
+    rows = session.execute(
+        select(Booking.id, Booking.event_id)
+        .join(Event, Event.id == Booking.event_id)
+        .where(Booking.user_id == user_id, _is_left_over())
+        .order_by(Booking.id)
+    )
+    job_ids = [
+        control_requests.add(
+            session,
+            kind="cancel",
+            event_id=event_id,
+            user_id=user_id,
+            booking_id=booking_id,
+            acting_as="account",
+            request_id=request_id,
+        )
+        for booking_id, event_id in rows
+    ]
+    return job_ids + call_off_for_account(session, user_id, read_clock(session), request_id)
+
+
+def release_leftovers(session: Session, *, limit: int = 100) -> list[uuid.UUID]:
+    """`release_holdings` for closed accounts that hold something all the same; for the schedule.
+
+    A batch under decision, or an event under creation, while the account was being closed leaves such things.
+    """
+    holds = exists().where(Booking.user_id == User.id, Booking.event_id == Event.id, _is_left_over())
+    hosts = exists().where(
+        Event.host_id == User.id,
+        Event.deleted_at.is_(None),
+        or_(Event.status == "draft", and_(Event.status == "scheduled", Event.ends_at > func.now())),
+    )
+    closed = session.scalars(
+        select(User.id).where(User.deleted_at.is_not(None), or_(holds, hosts)).order_by(User.id).limit(limit)
+    )
+    return [job_id for user_id in closed for job_id in release_holdings(session, user_id, request_id=None)]
+
+
+def _is_left_over() -> ColumnElement[bool]:
+    """A live booking of an event that has not started, for which no request to cancel was made yet."""
+    is_asked_for = exists().where(ControlRequest.booking_id == Booking.id, ControlRequest.kind == "cancel")
+    return and_(Booking.status == "confirmed", Event.starts_at > func.now(), ~is_asked_for)

@@ -1,0 +1,119 @@
+"""Reading whole tables in the order of events, a bounded number of rows at a time."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, Final
+
+import orjson
+from psycopg2.extras import register_default_jsonb
+from sqlalchemy.orm import Session
+
+from shared.domain.ledger import LedgerRow
+
+# Rows fetched in one round trip: some 2 MB of ledger.
+FETCH_ROWS: Final = 2000
+
+# In the order of LedgerRow's fields.
+_LEDGER_COLUMNS: Final = ", ".join(LedgerRow.__slots__)
+_EVENT_COLUMNS: Final = """
+    id, capacity, booked, max_per_booking, status, deleted_at is not null as deleted, starts_at, sales_open_at,
+    sales_close_at, sales_paused, price_minor, currency, last_number, last_hash, last_arrival, arrivals_reissued
+"""
+# Columns of `bookings` that the ledger also knows, named like BookingState's fields.
+BOOKING_COLUMNS: Final = (
+    "event_id",
+    "id",
+    "user_id",
+    "job_id",
+    "tickets",
+    "status",
+    "price_minor",
+    "currency",
+    "arrival",
+    "created_at",
+)
+
+Row = tuple[Any, ...]
+
+
+class EventRows:
+    """Rows sorted by event, handed out event by event; events that were never asked for are `orphans`."""
+
+    def __init__(self, rows: Iterator[Row], *, event_column: int) -> None:
+        self._rows = rows
+        self._column = event_column
+        self.orphans: set[int] = set()
+
+    def take(self, event_id: int) -> Iterator[Row]:
+        """The rows of `event_id`, which must grow from call to call."""
+        column = self._column
+        for row in self._rows:
+            if row[column] == event_id:
+                yield row
+            elif row[column] > event_id:
+                self._rows = chain((row,), self._rows)
+                return
+            else:
+                self.orphans.add(row[column])
+
+    def drain(self) -> set[int]:
+        """The events of all rows that nobody asked for."""
+        self.orphans.update(row[self._column] for row in self._rows)
+        return self.orphans
+
+
+def stream_events(session: Session, event_id: int | None) -> Iterator[dict[str, Any]]:
+    """Every event, hidden ones too, by id."""
+    names = [part.split()[-1] for part in _EVENT_COLUMNS.split(",")]
+    condition = "true" if event_id is None else "id = %(event)s"
+    rows = _stream(session, "events", f"select {_EVENT_COLUMNS} from events where {condition} order by id", event_id)  # noqa: S608
+    for row in rows:
+        yield dict(zip(names, row, strict=True))
+
+
+def stream_ledger(session: Session, event_id: int | None) -> EventRows:
+    """Every ledger row, by event and number; make a LedgerRow with `ledger_row`."""
+    condition = "true" if event_id is None else "event_id = %(event)s"
+    query = f"select {_LEDGER_COLUMNS} from decisions where {condition} order by event_id, number"  # noqa: S608
+    return EventRows(_stream(session, "ledger", query, event_id), event_column=1)
+
+
+def stream_bookings(session: Session, event_id: int | None) -> EventRows:
+    """Every booking, by event and id."""
+    condition = "true" if event_id is None else "event_id = %(event)s"
+    query = f"select {', '.join(BOOKING_COLUMNS)} from bookings where {condition} order by event_id, id"  # noqa: S608
+    return EventRows(_stream(session, "bookings", query, event_id), event_column=0)
+
+
+def ledger_row(row: Row) -> LedgerRow:
+    """The LedgerRow in a row of `stream_ledger`."""
+    return LedgerRow(
+        job_id=row[0],
+        event_id=row[1],
+        number=row[2],
+        arrival=row[3],
+        kind=row[4],
+        user_id=row[5],
+        tickets=row[6],
+        outcome=row[7],
+        reason=row[8],
+        booking_id=row[9],
+        available_after=row[10],
+        facts=row[11],
+        accepted_at=row[12],
+        decided_at=row[13],
+        hash=bytes(row[14]),
+    )
+
+
+def _stream(session: Session, name: str, query: str, event_id: int | None) -> Iterator[Row]:
+    """Rows of a server-side cursor: neither side ever holds the table."""
+    with session.connection().connection.cursor(name=f"audit_{name}") as cursor:
+        cursor.itersize = FETCH_ROWS
+        cursor.execute(query, {"event": event_id})
+        yield from cursor
+
+
+def read_json_fast(session: Session) -> None:
+    """Makes this connection parse jsonb with orjson: a third of the time of a row."""
+    register_default_jsonb(session.connection().connection.driver_connection, loads=orjson.loads)

@@ -1,0 +1,222 @@
+"""What the door knows about events: in process memory, at most a second old, refreshed outside requests.
+
+The booking path never touches PostgreSQL: it asks here. While PostgreSQL is away the last snapshot is served;
+an id that nobody has is remembered for a second.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.db import transaction
+from shared.domain.rules import judge_sale
+from shared.errors import UnavailableError
+from shared.line.doors import Door
+from shared.models import Event
+from shared.store.line_state import Pause, find_pause
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS: Final = 0.5
+UNKNOWN_SECONDS: Final = 1.0
+LOAD_WAIT_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 60.0  # an event that nobody asked for is no longer refreshed, and then forgotten
+EVENTS_MAX: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSnapshot:
+    """The fields of an event that the door and a job's status need."""
+
+    id: int
+    title: str
+    venue: str
+    status: str
+    deleted: bool
+    starts_at: datetime
+    sales_open_at: datetime | None
+    sales_close_at: datetime
+    sales_paused: bool
+    capacity: int
+    booked: int
+    max_per_booking: int
+    last_arrival: int
+
+    @property
+    def available(self) -> int:
+        """Tickets that a new booking could get, up to a second ago."""
+        return self.capacity - self.booked
+
+    def door(self, *, sold_out_door: bool) -> Door:
+        """What the accept script is told. The window is judged there, by Redis' clock."""
+        refusal = judge_sale(
+            status=self.status,
+            deleted=self.deleted,
+            sales_paused=self.sales_paused,
+            sales_open_at=None,
+            sales_close_at=self.sales_close_at,
+            at=_BEFORE_EVERYTHING,
+        )
+        verdict = refusal.reason if refusal is not None and refusal.reason is not None else ""
+        if not verdict and sold_out_door and self.available <= 0:
+            verdict = "sold_out"
+        return Door(
+            verdict=verdict,
+            sales_open_at=self.sales_open_at,
+            sales_close_at=self.sales_close_at,
+            last_arrival=self.last_arrival,
+        )
+
+
+_BEFORE_EVERYTHING: Final = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
+
+
+@dataclass(slots=True)
+class _Entry:
+    snapshot: EventSnapshot | None
+    loaded_at: float
+    used_at: float
+
+
+class EventSnapshots:
+    """One process' snapshots, and the line's pause. A thread of its own keeps them fresh once one is asked for."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._entries: OrderedDict[int, _Entry] = OrderedDict()
+        self._wanted: set[int] = set()
+        self._loaded = threading.Condition()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._failed_at = float("-inf")
+        self._pause: Pause | None = None
+        self._closed = False
+
+    @property
+    def pause(self) -> Pause | None:
+        """The line's pause, at most a second old."""
+        return self._pause
+
+    def find(self, event_id: int) -> EventSnapshot | None:
+        """The event, None when nobody has it. Waits only for an id that was not asked for lately.
+
+        Raises UnavailableError `database_unavailable` when it is not in memory and PostgreSQL is away.
+        """
+        now = time.monotonic()
+        entry = self._entries.get(event_id)
+        if entry is not None and (entry.snapshot is not None or now - entry.loaded_at < UNKNOWN_SECONDS):
+            entry.used_at = now
+            return entry.snapshot
+        return self._wait_for(event_id, now)
+
+    def _wait_for(self, event_id: int, asked_at: float) -> EventSnapshot | None:
+        deadline = asked_at + LOAD_WAIT_SECONDS
+        with self._loaded:
+            self._wanted.add(event_id)
+            self._start()
+            self._wake.set()
+            while True:
+                entry = self._entries.get(event_id)
+                if entry is not None and entry.loaded_at >= asked_at:
+                    return entry.snapshot
+                remaining = deadline - time.monotonic()
+                if self._failed_at >= asked_at or remaining <= 0:
+                    raise UnavailableError("database_unavailable")
+                self._loaded.wait(remaining)
+
+    def start(self) -> None:
+        """Starts refreshing, in the process that calls it (after the fork)."""
+        with self._loaded:
+            self._start()
+
+    def _start(self) -> None:
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._refresh_forever, name="event-snapshots", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Stops refreshing."""
+        self._closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5.0)
+
+    def _refresh_forever(self) -> None:
+        while not self._closed:
+            self._wake.clear()
+            self.refresh_once()
+            if not self._wanted:
+                self._wake.wait(REFRESH_SECONDS)
+
+    def refresh_once(self) -> None:
+        """Loads what is wanted and what was used in the last minute. One transaction, two queries."""
+        started = time.monotonic()
+        wanted = set(self._wanted)
+        ids = wanted | {
+            event_id
+            for event_id, entry in list(self._entries.items())
+            if entry.snapshot is not None and started - entry.used_at < IDLE_SECONDS
+        }
+        try:
+            found = self._load(ids)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("event snapshots are stale", extra={"error": type(error).__name__})
+            with self._loaded:
+                self._failed_at = time.monotonic()
+                self._wanted -= wanted
+                self._loaded.notify_all()
+            return
+        with self._loaded:
+            for event_id in ids:
+                self._put(event_id, found.get(event_id), started, used=event_id in wanted)
+            self._forget(started)
+            self._wanted -= wanted
+            self._loaded.notify_all()
+
+    def _load(self, ids: Iterable[int]) -> dict[int, EventSnapshot]:
+        with transaction(self._engine) as session:
+            self._pause = find_pause(session)
+            rows = session.execute(_QUERY.where(Event.id.in_(list(ids)))) if ids else []
+            return {row.id: EventSnapshot(**row._mapping) for row in rows}  # noqa: SLF001 - SQLAlchemy's public name
+
+    def _put(self, event_id: int, snapshot: EventSnapshot | None, loaded_at: float, *, used: bool) -> None:
+        entry = self._entries.get(event_id)
+        if entry is None:
+            self._entries[event_id] = _Entry(snapshot, time.monotonic(), loaded_at)
+            return
+        entry.snapshot, entry.loaded_at = snapshot, time.monotonic()
+        if used:
+            entry.used_at = loaded_at
+
+    def _forget(self, now: float) -> None:
+        for event_id, entry in list(self._entries.items()):
+            unknown = entry.snapshot is None and now - entry.loaded_at > UNKNOWN_SECONDS
+            if unknown or now - entry.used_at > IDLE_SECONDS:
+                del self._entries[event_id]
+        while len(self._entries) > EVENTS_MAX:
+            self._entries.popitem(last=False)
+
+
+_QUERY = select(
+    Event.id,
+    Event.title,
+    Event.venue,
+    Event.status,
+    Event.deleted_at.is_not(None).label("deleted"),
+    Event.starts_at,
+    Event.sales_open_at,
+    Event.sales_close_at,
+    Event.sales_paused,
+    Event.capacity,
+    Event.booked,
+    Event.max_per_booking,
+    Event.last_arrival,
+)

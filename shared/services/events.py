@@ -1,0 +1,189 @@
+"""Creating, changing, calling off and hiding events: each with its ledger row and its audit row."""
+
+import uuid
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from shared.clock import rfc3339
+from shared.domain.events import (
+    CANCELLED,
+    DRAFT,
+    FIELD_NAMES,
+    EventFields,
+    check_change,
+    check_new,
+    complete,
+    is_completed,
+    merge,
+)
+from shared.domain.permissions import ActingAs, Actor, may_create_events, may_manage_event
+from shared.domain.requests import CALL_OFF
+from shared.errors import GuichetError, NotFoundError, RefusedError
+from shared.models import Event
+from shared.services import control_requests
+from shared.services.event_ledger import lock_event, lock_events_of_host, record_change
+from shared.store.clock import read_clock
+
+_CODE_CONSTRAINT: Final = "events_code_key"
+
+
+def create_event(session: Session, *, actor: Actor, values: Mapping[str, Any], request_id: str | None) -> int:
+    """Creates an event hosted by `actor` and returns its id.
+
+    Raises `forbidden`, InvalidInputError, `event_code_taken`.
+    """
+    if not may_create_events(actor):
+        raise GuichetError("forbidden")
+    now = read_clock(session)
+    wanted = complete(values)
+    check_new(wanted, now=now)
+    event = Event(host_id=actor.user_id, created_at=now, updated_at=now, **_columns(wanted))
+    session.add(event)
+    _flush(session)
+    changes = {name: _json(getattr(wanted, name)) for name in FIELD_NAMES}
+    record_change(
+        session, event, "event.create", changes, actor_id=actor.user_id, now=now, request_id=request_id
+    )
+    session.flush()
+    return event.id
+
+
+def change_event(
+    session: Session,
+    *,
+    actor: Actor,
+    event_id: int,
+    values: Mapping[str, Any],
+    whole: bool,
+    versions: Collection[int] | None,
+    request_id: str | None,
+) -> list[uuid.UUID]:
+    """Changes the given fields, or with `whole` replaces them all (what is absent goes back to its default,
+    but `status` stays: leaving it out must not take an event off sale).
+
+    `versions` are those that the caller accepts to overwrite, None any. Returns the job ids to put into the
+    line after the commit. Nothing changed means nothing written. Raises `event_not_found`, `forbidden`,
+    `precondition_failed` and what `check_change` raises.
+    """
+    event = _lock_managed(session, actor, event_id, versions)
+    now = read_clock(session)
+    current = _fields(event)
+    wanted = complete({"status": current.status, **values}) if whole else merge(current, values)
+    changes = _differences(current, wanted)
+    if not changes:
+        return []
+    check_change(current, wanted, booked=event.booked, now=now)
+    for name in changes:
+        setattr(event, name, getattr(wanted, name))
+    called_off = wanted.status == CANCELLED
+    _touch(event, now)
+    _flush(session)
+    action = "event.call_off" if called_off else "event.change"
+    record_change(session, event, action, changes, actor_id=actor.user_id, now=now, request_id=request_id)
+    jobs = []
+    if called_off:
+        acting_as: ActingAs = "host" if actor.user_id == event.host_id else "admin"
+        jobs.append(_request_call_off(session, event, actor.user_id, acting_as, request_id))
+    session.flush()
+    return jobs
+
+
+def delete_event(
+    session: Session, *, actor: Actor, event_id: int, versions: Collection[int] | None, request_id: str | None
+) -> None:
+    """Hides the event and frees its code. Raises as `change_event`, and `event_has_bookings`."""
+    event = _lock_managed(session, actor, event_id, versions)
+    if event.booked:
+        raise RefusedError("event_has_bookings", booked=event.booked)
+    _hide(session, event, actor_id=actor.user_id, now=read_clock(session), request_id=request_id)
+    session.flush()
+
+
+def call_off_for_account(
+    session: Session, user_id: int, now: datetime, request_id: str | None
+) -> list[uuid.UUID]:
+    """Calls off what a closed account hosts and is not over at `now`, and hides its drafts.
+
+    Returns the job ids to put into the line after the commit. Locks the events in id order; takes no lock
+    after.
+    """
+    jobs = []
+    for event in lock_events_of_host(session, user_id):
+        if event.status == CANCELLED or is_completed(event.status, event.ends_at, now):
+            continue
+        locked_at = read_clock(session)
+        if event.status == DRAFT:
+            _hide(session, event, actor_id=user_id, now=locked_at, request_id=request_id)
+            continue
+        changes = {"status": {"from": event.status, "to": CANCELLED}}
+        event.status = CANCELLED
+        _touch(event, locked_at)
+        record_change(
+            session, event, "event.call_off", changes, actor_id=user_id, now=locked_at, request_id=request_id
+        )
+        jobs.append(_request_call_off(session, event, user_id, "account", request_id))
+    session.flush()
+    return jobs
+
+
+def _lock_managed(session: Session, actor: Actor, event_id: int, versions: Collection[int] | None) -> Event:
+    event = lock_event(session, event_id)
+    manages = event is not None and may_manage_event(actor, event.host_id)
+    if event is None or event.deleted_at is not None or (event.status == DRAFT and not manages):
+        raise NotFoundError("event_not_found")
+    if not manages:
+        raise GuichetError("forbidden", "Only its host and admins may do this.")
+    if versions is not None and event.version not in versions:
+        raise GuichetError("precondition_failed", version=event.version)
+    return event
+
+
+def _hide(session: Session, event: Event, *, actor_id: int, now: datetime, request_id: str | None) -> None:
+    changes = {"deleted": {"from": False, "to": True}, "code": {"from": event.code, "to": None}}
+    event.deleted_at, event.code = now, None
+    _touch(event, now)
+    record_change(session, event, "event.delete", changes, actor_id=actor_id, now=now, request_id=request_id)
+
+
+def _touch(event: Event, now: datetime) -> None:
+    event.version += 1
+    event.updated_at = now
+
+
+def _request_call_off(
+    session: Session, event: Event, user_id: int, acting_as: ActingAs, request_id: str | None
+) -> uuid.UUID:
+    return control_requests.add(
+        session, kind=CALL_OFF, event_id=event.id, user_id=user_id, acting_as=acting_as, request_id=request_id
+    )
+
+
+def _fields(event: Event) -> EventFields:
+    return EventFields(**{name: getattr(event, name) for name in FIELD_NAMES})
+
+
+def _columns(wanted: EventFields) -> dict[str, Any]:
+    return {name: getattr(wanted, name) for name in FIELD_NAMES}
+
+
+def _differences(current: EventFields, wanted: EventFields) -> dict[str, dict[str, Any]]:
+    pairs = ((name, getattr(current, name), getattr(wanted, name)) for name in FIELD_NAMES)
+    return {name: {"from": _json(old), "to": _json(new)} for name, old, new in pairs if old != new}
+
+
+def _json(value: object) -> object:
+    return rfc3339(value) if isinstance(value, datetime) else value
+
+
+def _flush(session: Session) -> None:
+    """Writes, and names the one conflict that a client can cause; the caller's transaction is lost then."""
+    try:
+        session.flush()
+    except IntegrityError as error:
+        if getattr(getattr(error.orig, "diag", None), "constraint_name", None) == _CODE_CONSTRAINT:
+            raise RefusedError("event_code_taken") from error
+        raise

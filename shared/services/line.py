@@ -1,0 +1,84 @@
+"""The line as the API uses it: accepting, asking, leaving, revoking. Heals a Redis that has lost its data."""
+
+import logging
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from shared.errors import UnavailableError
+from shared.line import accept, control, status
+from shared.line.accept import Answer, NewRequest
+from shared.line.client import LineUnavailableError, ScriptRunner
+from shared.line.doors import OPEN_DOOR, Door
+from shared.line.installation import put_revocations
+from shared.line.status import LineJob
+from shared.services.line_gate import LineGate
+from shared.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class LineClient:
+    """One process's way into the line."""
+
+    def __init__(self, settings: Settings, redis: "Redis", gate: LineGate) -> None:
+        self._settings, self._gate = settings, gate
+        self.runner = ScriptRunner(redis)
+
+    def accept(self, request: NewRequest, door: Door = OPEN_DOOR) -> Answer:
+        """Takes a request into the line, or says why not. One round trip; never touches PostgreSQL but when
+        Redis turns out to be empty. Raises UnavailableError `line_unavailable` or `accept_unknown`.
+        """
+        answer = accept.send(self.runner, self._settings, self._gate.installation(), request, door)
+        if answer is None:
+            self._heal()
+            answer = accept.send(self.runner, self._settings, self._gate.installation(), request, door)
+        if answer is None:
+            raise LineUnavailableError("Redis lost its data again.")
+        return answer
+
+    def find_job(self, job_id: uuid.UUID, subjects: tuple[str, str] | None = None) -> LineJob | str:
+        """The job in the line, or `absent` or `revoked`. One round trip. Raises UnavailableError."""
+        found = status.find_job(self.runner, self._gate.installation(), job_id, subjects)
+        if found == "uninitialised":
+            self._heal()
+            found = status.find_job(self.runner, self._gate.installation(), job_id, subjects)
+        if found == "uninitialised":
+            raise LineUnavailableError("Redis lost its data again.")
+        return found
+
+    def withdraw(self, job_id: uuid.UUID) -> str:
+        """Puts the withdraw mark on a waiting job: `marked`, `too_late` or `absent`. One round trip."""
+        return control.mark_withdrawn(self.runner, job_id)
+
+    def withdraw_all(self, user_id: int) -> None:
+        """Puts the mark on all of a user's waiting requests; best effort, the worker refuses the rest."""
+        try:
+            for job_id in status.list_undecided_of_user(self.runner, user_id):
+                control.mark_withdrawn(self.runner, job_id)
+        except UnavailableError:
+            log.warning("could not withdraw requests", extra={"user_id": user_id})
+
+    def list_undecided(self, user_id: int) -> list[uuid.UUID]:
+        """Ids of a user's undecided jobs, newest first."""
+        return status.list_undecided_of_user(self.runner, user_id)
+
+    def revoke(self, subjects: Mapping[str, datetime]) -> None:
+        """Tells the line at once which subjects' tokens no longer count, each until the instant given.
+
+        Best effort: PostgreSQL has them already, and a schedule feeds them again.
+        """
+        try:
+            put_revocations(self.runner.redis, subjects)
+        except (RedisError, OSError):
+            log.warning("could not tell Redis of a revocation; the schedule will")
+
+    def _heal(self) -> None:
+        problems: dict[str, str] = {}
+        self._gate.claim_redis(self._gate.installation(), problems)
+        if problems:
+            raise LineUnavailableError("; ".join(problems.values()))
+        log.error("Redis was empty and has been made this installation's again")

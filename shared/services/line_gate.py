@@ -1,0 +1,119 @@
+"""Whether this process may use its servers: durability, schema, installation. Closed, it accepts nothing."""
+
+import logging
+import threading
+from dataclasses import dataclass, field
+
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.db import SCHEMA_VERSION, find_schema_version, transaction
+from shared.errors import UnavailableError
+from shared.line import installation as line_installation
+from shared.line.installation import Installation
+from shared.services.durability import postgres_problems, redis_problems
+from shared.settings import Settings
+from shared.store.line_state import get_installation, list_revocations
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """`problems` keep the gate closed, `warnings` do not. Parts: postgres, schema, redis, durability,
+    installation."""
+
+    installation: Installation | None = None
+    problems: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, str] = field(default_factory=dict)
+
+
+class LineGate:
+    """Checks the servers; remembers the last verdict. An outage after the gate has opened does not close it:
+    calls then fail by themselves, declared, and events are served from their last snapshot.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine, redis: "Redis") -> None:
+        self._settings, self._engine, self._redis = settings, engine, redis
+        self._state = GateState(problems={"start": "The servers have not been checked yet."})
+        self._lock = threading.Lock()
+
+    @property
+    def state(self) -> GateState:
+        """The last verdict."""
+        return self._state
+
+    def installation(self) -> Installation:
+        """The installation, once the gate is open; checks the servers when it is not.
+
+        Raises UnavailableError `line_unavailable` naming the problems.
+        """
+        if self._state.problems and self._lock.acquire(blocking=False):
+            try:
+                self.check()
+            finally:
+                self._lock.release()
+        state = self._state
+        if state.problems or state.installation is None:
+            raise UnavailableError(
+                "line_unavailable", "; ".join(state.problems.values()), retry_after_seconds=2, parts=[*state.problems]
+            )
+        return state.installation
+
+    def check(self) -> GateState:
+        """Looks at both servers. Five round trips; outside requests, but for the first."""
+        problems: dict[str, str] = {}
+        warnings: dict[str, str] = {}
+        installation = self._check_postgres(problems, warnings)
+        self._check_redis(problems, warnings, installation)
+        if problems != self._state.problems or warnings != self._state.warnings:
+            log.warning("line gate", extra={"problems": problems, "warnings": warnings})
+        outage_only = bool(problems) and set(problems) <= {"postgres", "redis"} and not self._state.problems
+        if outage_only:
+            return GateState(self._state.installation, problems, warnings)
+        self._state = GateState(installation, problems, warnings)
+        return self._state
+
+    def _check_postgres(self, problems: dict[str, str], warnings: dict[str, str]) -> Installation | None:
+        try:
+            with transaction(self._engine) as session:
+                found = find_schema_version(session)
+                if found is None or found < SCHEMA_VERSION:
+                    problems["schema"] = f"The database is at schema {found}; run `guichet migrate`"
+                    return None
+                self._durability(postgres_problems(session), problems, warnings)
+                installation = get_installation(session)
+        except SQLAlchemyError as error:
+            problems["postgres"] = f"PostgreSQL cannot be reached: {type(error).__name__}"
+            return self._state.installation
+        if installation.partitions != self._settings.partitions:
+            problems["installation"] = (
+                f"This installation has {installation.partitions} partitions, the settings say"
+                f" {self._settings.partitions}; the number is fixed at the first migration"
+            )
+        return installation
+
+    def _check_redis(
+        self, problems: dict[str, str], warnings: dict[str, str], installation: Installation | None
+    ) -> None:
+        try:
+            self._durability(redis_problems(self._redis), problems, warnings)
+            if installation is not None and not problems:
+                self.claim_redis(installation, problems)
+        except (RedisError, OSError) as error:
+            problems["redis"] = f"Redis cannot be reached: {type(error).__name__}"
+
+    def claim_redis(self, installation: Installation, problems: dict[str, str]) -> None:
+        """Makes an empty Redis this installation's; notes a problem when it is another's."""
+        with transaction(self._engine) as session:
+            revoked = list_revocations(session)
+        if not line_installation.initialise(self._redis, installation, revoked):
+            problems["installation"] = "This Redis belongs to another installation; use another database number"
+
+    def _durability(self, found: list[str], problems: dict[str, str], warnings: dict[str, str]) -> None:
+        if not found:
+            return
+        target = warnings if self._settings.durability == "relaxed" else problems
+        target["durability"] = "; ".join(filter(None, [target.get("durability"), *found]))

@@ -1,0 +1,132 @@
+"""Following a request: in the line while Redis knows it, in the ledger for ever."""
+
+import uuid
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.clock import rfc3339
+from shared.db import transaction
+from shared.domain.requests import KINDS
+from shared.domain.results import result_document
+from shared.errors import GuichetError, UnavailableError
+from shared.line.status import LineJob
+from shared.services.line import LineClient
+from shared.store.decisions import RecordedDecision, find_recorded, list_recorded_of_user
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestStatus:
+    """A request as its owner may see it. `result` is the worker's result document, None while undecided."""
+
+    job_id: uuid.UUID
+    kind: str
+    event_id: int
+    user_id: int | None
+    tickets: int | None
+    arrival: int | None
+    accepted_at: str
+    position: int | None = None
+    ahead: int | None = None
+    rate: float | None = None
+    taken: bool = False
+    result: dict[str, Any] | None = None
+
+    @property
+    def is_decided(self) -> bool:
+        """True once there is a decision; it never changes."""
+        return self.result is not None
+
+
+# Ledger rows that answer a request; the others are written by the control plane.
+_REQUEST_KINDS: Final = KINDS
+
+
+def find_status(
+    engine: Engine, line: LineClient, job_id: uuid.UUID, subjects: tuple[str, str] | None
+) -> RequestStatus | None:
+    """The request's status; None when neither the line nor the ledger knows it.
+
+    One round trip to Redis; one to PostgreSQL when Redis does not know it. `subjects` are the caller's, to be
+    checked for revocation. Raises GuichetError `unauthenticated`, UnavailableError when it cannot be known.
+    """
+    try:
+        found = line.find_job(job_id, subjects)
+    except UnavailableError:
+        # Redis is away: a decision can still be told; that there is none cannot.
+        recorded = _find_in_ledger(engine, job_id)
+        if recorded is None:
+            raise
+        return recorded
+    if found == "revoked":
+        raise GuichetError("unauthenticated")
+    if isinstance(found, LineJob):
+        return _of_line_job(found)
+    return _find_in_ledger(engine, job_id)
+
+
+def _find_in_ledger(engine: Engine, job_id: uuid.UUID) -> RequestStatus | None:
+    try:
+        with transaction(engine) as session:
+            recorded = find_recorded(session, job_id)
+    except (SQLAlchemyError, OSError) as error:
+        raise UnavailableError("database_unavailable") from error
+    if recorded is None or recorded.row.kind not in _REQUEST_KINDS:
+        return None
+    return of_recorded(recorded)
+
+
+def list_requests(
+    engine: Engine, line: LineClient, user_id: int, *, before: uuid.UUID | None, limit: int
+) -> list[RequestStatus]:
+    """A user's requests, undecided and decided, newest first. One round trip an undecided request (at most the
+    user's limit) and one to PostgreSQL. Raises UnavailableError.
+    """
+    undecided = [job_id for job_id in line.list_undecided(user_id) if before is None or job_id < before]
+    statuses: dict[uuid.UUID, RequestStatus] = {}
+    for job_id in undecided:
+        found = line.find_job(job_id)
+        if isinstance(found, LineJob):
+            statuses[job_id] = _of_line_job(found)
+    with transaction(engine) as session:
+        for recorded in list_recorded_of_user(session, user_id, kinds=_REQUEST_KINDS, before=before, limit=limit):
+            statuses[recorded.row.job_id] = of_recorded(recorded)
+    return [statuses[job_id] for job_id in sorted(statuses, reverse=True)[:limit]]
+
+
+def of_recorded(recorded: RecordedDecision) -> RequestStatus:
+    """The status of a request that the ledger has decided."""
+    row = recorded.row
+    return RequestStatus(
+        job_id=row.job_id,
+        kind=row.kind,
+        event_id=row.event_id,
+        user_id=row.user_id,
+        tickets=row.tickets,
+        arrival=row.arrival,
+        accepted_at=rfc3339(row.accepted_at),
+        result=result_document(row, recorded.booking),
+    )
+
+
+def _of_line_job(job: LineJob) -> RequestStatus:
+    payload, result = job.payload, job.result
+    tickets = payload.get("tickets")
+    if result is not None and result["booking"] is not None:
+        tickets = result["booking"]["tickets"]
+    return RequestStatus(
+        job_id=job.job_id,
+        kind=payload["kind"],
+        event_id=payload["event_id"],
+        user_id=payload["user_id"],
+        tickets=tickets,
+        arrival=job.arrival if result is None else result["arrival"],
+        accepted_at=job.accepted_at,
+        position=job.position,
+        ahead=job.ahead,
+        rate=job.rate,
+        taken=job.taken,
+        result=result,
+    )

@@ -1,0 +1,146 @@
+"""The only reader of the environment: every tunable of every process, with its default."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+# Secrets that ever stood in a document of this repository; production refuses them.
+DOCUMENTED_SECRETS = frozenset({"replace-me-with-32-or-more-random-bytes"})
+MIN_SECRET_BYTES = 32
+MIN_DISTINCT_CHARACTERS = 10
+
+Environment = Literal["development", "production", "test"]
+Durability = Literal["strict", "relaxed"]
+
+
+class SettingsError(Exception):
+    """The environment asks for something that Guichet refuses; the message names the variable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One process's configuration. Seconds, counts and bytes as the names say."""
+
+    env: Environment = "development"
+    data_dir: Path = Path(".data")
+    database_url: str = ""
+    redis_url: str = ""
+    secret_key: str = ""
+    durability: Durability = "strict"
+    base_url: str = ""  # public address for links; empty: taken from the request
+    trusted_proxy_hops: int = 0
+    log_level: str = "INFO"
+
+    # the line
+    partitions: int = 8  # fixed at the first migration
+    batch_max: int = 250  # past 250 a decision gets 10 % cheaper, but a crash re-decides more
+    event_undecided_max: int = 100_000
+    partition_undecided_max: int = 1_000_000
+    user_undecided_max: int = 20
+    sold_out_door: bool = True  # off only for benches that want everyone to stand in line
+    booking_rate_per_second: float = 5.0
+    booking_rate_burst: int = 20
+    job_ttl_seconds: int = 3600
+    jobs_kept_max: int = 50_000  # decided jobs kept in Redis, per partition
+    idempotency_ttl_seconds: int = 86_400
+
+    # policies
+    cancel_until_seconds: int = 86_400  # before the start
+    access_token_seconds: int = 900
+    refresh_token_seconds: int = 30 * 86_400
+
+    # accounts
+    hash_concurrency: int = 2  # argon2id is memory-hard on purpose; more at once is a denial of service
+    hash_memory_kib: int = 19_456  # OWASP's minimum for argon2id with t=2, p=1
+    hash_time_cost: int = 2
+    login_failures_max: int = 10  # per account and address, within the window
+    login_window_seconds: int = 900
+
+    # processes
+    port: int = 8000
+    web_processes: int = 2
+    database_pool_size: int = 8  # per API process
+
+    @property
+    def is_production(self) -> bool:
+        """True when weak secrets and demo data are refused."""
+        return self.env == "production"
+
+
+# Variables that other platforms already name; everything else is GUICHET_<FIELD>.
+_VARIABLES = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL", "port": "PORT", "data_dir": "GUICHET_DATA"}
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "env": ("development", "production", "test"),
+    "durability": ("strict", "relaxed"),
+}
+_BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_MAY_BE_ZERO = frozenset({"trusted_proxy_hops", "cancel_until_seconds", "port"})
+
+
+def variable_name(field_name: str) -> str:
+    """Name of the environment variable that sets `field_name`."""
+    return _VARIABLES.get(field_name, f"GUICHET_{field_name.upper()}")
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Settings from `environ`; empty variables count as absent.
+
+    Raises SettingsError naming the variable when a value has the wrong form, or, in production, when the
+    secret is missing, short or documented.
+    """
+    values: dict[str, Any] = {}
+    for field in fields(Settings):
+        raw = environ.get(variable_name(field.name), "")
+        if raw:
+            values[field.name] = _parse(field.name, raw, field.default)
+    settings = Settings(**values)
+    if settings.is_production:
+        _refuse_weak_secret(settings.secret_key)
+    return settings
+
+
+def _parse(field_name: str, raw: str, default: object) -> object:
+    variable = variable_name(field_name)
+    if field_name in _CHOICES:
+        if raw not in _CHOICES[field_name]:
+            raise SettingsError(f"{variable}={raw!r}: expected one of {', '.join(_CHOICES[field_name])}")
+        return raw
+    if field_name.endswith("_url"):
+        return _url(field_name, raw)
+    if isinstance(default, Path):
+        return Path(raw)
+    if isinstance(default, bool):
+        if raw.lower() not in _BOOLEANS:
+            raise SettingsError(f"{variable}={raw!r}: expected one of {', '.join(_BOOLEANS)}")
+        return _BOOLEANS[raw.lower()]
+    if isinstance(default, int | float):
+        return _number(field_name, raw, type(default))
+    return raw
+
+
+def _number(field_name: str, raw: str, kind: type[int] | type[float]) -> int | float:
+    variable = variable_name(field_name)
+    try:
+        value = kind(raw)
+    except ValueError:
+        raise SettingsError(f"{variable}={raw!r}: expected a number") from None
+    if value < 0 or (value == 0 and field_name not in _MAY_BE_ZERO):
+        raise SettingsError(f"{variable}={raw!r}: must be {'0 or more' if field_name in _MAY_BE_ZERO else 'above 0'}")
+    return value
+
+
+def _url(field_name: str, raw: str) -> str:
+    """Hosting platforms hand out `postgres://`, which SQLAlchemy no longer knows."""
+    if field_name == "database_url":
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", raw)
+    return raw.rstrip("/") if field_name == "base_url" else raw
+
+
+def _refuse_weak_secret(secret: str) -> None:
+    variable = variable_name("secret_key")
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise SettingsError(f"{variable}: production needs at least {MIN_SECRET_BYTES} random bytes")
+    if secret in DOCUMENTED_SECRETS or len(set(secret)) < MIN_DISTINCT_CHARACTERS:
+        raise SettingsError(f"{variable}: this value stood in a document or is not random; make a new one")

@@ -1,0 +1,1 @@
+"""SQL of the hot path, and reads that need care."""

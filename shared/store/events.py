@@ -1,0 +1,164 @@
+"""Reading events for clients: one event, and the list with its filters."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from shared.domain.events import MAX_DURATION
+from shared.store.paging import ListQuery, Page, PageRequest, fetch_page
+
+BIGINT_MAX: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """An event as clients read it; `read_at` is the database's time, `line_paused` the pause of all lines."""
+
+    id: int
+    host_id: int
+    host_name: str
+    title: str
+    description: str
+    venue: str
+    category: str
+    code: str | None
+    time_zone: str
+    starts_at: datetime
+    ends_at: datetime
+    sales_open_at: datetime | None
+    sales_close_at: datetime
+    sales_paused: bool
+    price_minor: int
+    currency: str
+    capacity: int
+    booked: int
+    max_per_booking: int
+    status: str
+    impressions: int
+    version: int
+    last_number: int
+    last_hash: bytes
+    created_at: datetime
+    updated_at: datetime
+    read_at: datetime
+    line_paused: bool
+
+    @property
+    def available(self) -> int:
+        """Tickets that a new booking could get now."""
+        return self.capacity - self.booked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilters:
+    """What a list of events shows. Without `status` and `starts_…` it shows what is not over yet.
+
+    `viewer_id` sees drafts of their own, an admin all of them, None no drafts. `on_sale` is the slots list:
+    published, and the sale is open or will be.
+    """
+
+    status: str | None = None
+    category: str | None = None
+    search: str | None = None
+    starts_from: datetime | None = None
+    starts_to: datetime | None = None
+    host_id: int | None = None
+    available_only: bool = False
+    on_sale: bool = False
+    viewer_id: int | None = None
+    viewer_is_admin: bool = False
+
+
+EVENT_COLUMNS: Final = """
+    e.id, e.host_id, u.name as host_name, e.title, e.description, e.venue, e.category, e.code, e.time_zone,
+    e.starts_at, e.ends_at, e.sales_open_at, e.sales_close_at, e.sales_paused, e.price_minor, e.currency,
+    e.capacity, e.booked, e.max_per_booking, e.status, e.impressions, e.version, e.last_number, e.last_hash,
+    e.created_at, e.updated_at, now() as read_at,
+    (select l.paused and (l.resume_at is null or l.resume_at > now()) from line_state l) as line_paused
+"""
+EVENT_TABLES: Final = "events e join users u on u.id = e.host_id"
+
+# sort parameter → column; each has an index on (column, id).
+SORT_COLUMNS: Final = {
+    "starts_at": "e.starts_at",
+    "created_at": "e.created_at",
+    "title": "e.title",
+    "popularity": "e.impressions",
+    "price": "e.price_minor",
+}
+
+
+def make_event_row(row: Mapping[str, Any]) -> EventRow:
+    """The EventRow in a row that was selected with EVENT_COLUMNS, whatever stands beside them."""
+    values = {name: row[name] for name in EventRow.__slots__}
+    # psycopg2 gives bytea as memoryview
+    return EventRow(**{**values, "last_hash": bytes(values["last_hash"])})
+
+
+def find_event(session: Session, event_id: int) -> EventRow | None:
+    """The event, drafts too, hidden ones not. One round trip."""
+    if event_id > BIGINT_MAX:
+        return None
+    statement = f"select {EVENT_COLUMNS} from {EVENT_TABLES} where e.id = :id and e.deleted_at is null"  # noqa: S608
+    row = session.execute(text(statement), {"id": event_id}).mappings().one_or_none()
+    return None if row is None else make_event_row(dict(row))
+
+
+def list_events(session: Session, filters: EventFilters, page: PageRequest) -> Page:
+    """One page of events; rows for `make_event_row`. One round trip, two with a total."""
+    clauses = dict(_clauses(filters))
+    query = ListQuery(
+        columns=EVENT_COLUMNS,
+        tables=EVENT_TABLES,
+        conditions=["e.deleted_at is null", *clauses],
+        parameters={name: value for parameters in clauses.values() for name, value in parameters.items()},
+        key=SORT_COLUMNS[page.sort],
+        id="e.id",
+    )
+    return fetch_page(session, query, page)
+
+
+def _clauses(filters: EventFilters) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The conditions of `filters`, each with its parameters."""
+    if not filters.viewer_is_admin:
+        yield "(e.status <> 'draft' or e.host_id = :viewer_id)", {"viewer_id": filters.viewer_id}
+    yield from ((clause, {}) for clause in _state_clauses(filters))
+    if filters.category is not None:
+        yield "lower(e.category) = lower(:category)", {"category": filters.category}
+    if filters.search is not None:
+        yield "e.search_text @@ websearch_to_tsquery('simple', :search)", {"search": filters.search}
+    if filters.starts_from is not None:
+        yield "e.starts_at >= :starts_from", {"starts_from": filters.starts_from}
+    if filters.starts_to is not None:
+        yield "e.starts_at <= :starts_to", {"starts_to": filters.starts_to}
+    if filters.host_id is not None:
+        yield "e.host_id = :host_id", {"host_id": filters.host_id}
+
+
+# Nothing lasts longer than MAX_DURATION, so an index on starts_at need not be read further back for what is
+# not over.
+_NOT_OVER: Final = (
+    "e.ends_at > now()",
+    f"e.starts_at > now() - interval '{MAX_DURATION.days} days'",
+)
+_STATUS_CLAUSES: Final = {
+    "draft": ("e.status = 'draft'",),
+    "scheduled": ("e.status = 'scheduled'", *_NOT_OVER),
+    "cancelled": ("e.status = 'cancelled'",),
+    "completed": ("e.status = 'scheduled'", "e.ends_at <= now()"),
+}
+
+
+def _state_clauses(filters: EventFilters) -> Iterator[str]:
+    if filters.status is not None:
+        yield from _STATUS_CLAUSES[filters.status]
+    elif filters.starts_from is None and filters.starts_to is None:
+        yield from _NOT_OVER
+    if filters.on_sale or filters.available_only:
+        yield "e.status = 'scheduled' and e.sales_close_at > now()"
+    if filters.available_only:
+        yield "e.booked < e.capacity"

@@ -1,0 +1,192 @@
+"""Fixtures: real servers out of the wheels, one database a test, an application on top.
+
+Nothing on the machine is used: DATABASE_URL and REDIS_URL of whoever runs the tests are ignored.
+"""
+
+import contextlib
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from sqlalchemy import Engine
+
+from scripts.embedded.postgres import EmbeddedPostgres
+from scripts.embedded.redis import EmbeddedRedis
+from scripts.migrate import migrate
+from shared.db import make_engine
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+PARTITIONS = 8
+_TEMPLATE = "guichet_template"
+
+
+@pytest.fixture(scope="session")
+def server_dir() -> Iterator[Path]:
+    """A short directory (socket paths are limited) that the database's system user may enter."""
+    directory = Path(tempfile.mkdtemp(prefix="guichet-test-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres(server_dir: Path) -> Iterator[EmbeddedPostgres]:
+    """The session's PostgreSQL, with a migrated template database. Do not stop it: see `own_postgres`."""
+    server = EmbeddedPostgres(server_dir / "postgres")
+    try:
+        server.start()
+        server.create_database(_TEMPLATE)
+        migrate(server.database_url(_TEMPLATE), partitions=PARTITIONS)
+        yield server
+    finally:
+        server.stop("immediate")
+
+
+@pytest.fixture(scope="session")
+def redis_server(server_dir: Path) -> Iterator[EmbeddedRedis]:
+    """The session's Redis. Do not stop it: see `own_redis`."""
+    server = EmbeddedRedis(server_dir / "redis", maxmemory="512mb")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A freshly migrated database of the test's own."""
+    name = f"test_{secrets.token_hex(6)}"
+    postgres.create_database(name, template=_TEMPLATE)
+    yield postgres.database_url(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def redis_url(redis_server: EmbeddedRedis) -> str:
+    """An empty Redis."""
+    with connect_redis(redis_server.url) as client:
+        client.flushall()
+        client.config_resetstat()
+    return redis_server.url
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Settings on an own database and an empty Redis; hashing as cheap as argon2 allows."""
+    return make_settings(database_url, redis_url, tmp_path)
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[Engine]:
+    """SQLAlchemy's engine on the test's database."""
+    engine = make_engine(settings.database_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def redis_client(settings: Settings) -> Iterator[Redis]:
+    """redis-py as it should always be used: it never sends a command twice."""
+    with connect_redis(settings.redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def make_app() -> Iterator[Callable[[Settings], "Flask"]]:
+    """Builds applications from any settings, and closes what they opened."""
+    from api.app import create_app  # noqa: PLC0415 - only tests of the API need it
+
+    with contextlib.ExitStack() as stack:
+
+        def build(settings: Settings) -> "Flask":
+            app = create_app(settings)
+            if hasattr(app.extensions["guichet"], "close"):
+                stack.callback(app.extensions["guichet"].close)
+            return app
+
+        yield build
+
+
+@pytest.fixture
+def app(make_app: Callable[[Settings], "Flask"], settings: Settings) -> "Flask":
+    """The application."""
+    return make_app(settings)
+
+
+@pytest.fixture
+def client(app: "Flask") -> "FlaskClient":
+    """Flask's test client."""
+    return app.test_client()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    """A migrated PostgreSQL that the test may stop, kill and start as it likes; database `guichet`."""
+    with _own_directory() as directory:
+        server = EmbeddedPostgres(directory / "postgres")
+        try:
+            server.start()
+            server.create_database()
+            migrate(server.url, partitions=PARTITIONS)
+            yield server
+        finally:
+            server.stop("immediate")
+
+
+@pytest.fixture
+def own_redis() -> Iterator[EmbeddedRedis]:
+    """A Redis that the test may stop, kill and start as it likes."""
+    with _own_directory() as directory:
+        server = EmbeddedRedis(directory / "redis", maxmemory="512mb")
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+
+
+@pytest.fixture
+def own_settings(own_postgres: EmbeddedPostgres, own_redis: EmbeddedRedis, tmp_path: Path) -> Settings:
+    """Settings on servers of the test's own, for tests that crash them."""
+    return make_settings(own_postgres.url, own_redis.url, tmp_path)
+
+
+def make_settings(database_url: str, redis_url: str, data_dir: Path) -> Settings:
+    """Settings of a test; change one with `dataclasses.replace`."""
+    return Settings(
+        env="test",
+        data_dir=data_dir,
+        database_url=database_url,
+        redis_url=redis_url,
+        secret_key=secrets.token_urlsafe(48),
+        log_level="WARNING",
+        hash_memory_kib=64,
+        hash_time_cost=1,
+        partitions=PARTITIONS,
+        port=0,
+    )
+
+
+def connect_redis(url: str) -> Redis:
+    """A client that never repeats a command by itself."""
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=5)
+
+
+@contextlib.contextmanager
+def _own_directory() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="guichet-test-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

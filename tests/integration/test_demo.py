@@ -1,0 +1,62 @@
+"""The demo: complete, written once, never in production."""
+
+from dataclasses import replace
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine, func, select
+
+from scripts.demo import ADMIN, EVENTS
+from scripts.seed import DemoRefusedError, demo_logins, refuse_demo, seed, seed_new_installation
+from shared.db import transaction
+from shared.errors import UnavailableError
+from shared.models import Event, User
+from shared.settings import Settings
+from tests.factories import make_user
+
+
+class TestSeed:
+    def test_writes_everything_once(self, settings: Settings, engine: Engine) -> None:
+        assert demo_logins(settings) == {}
+        assert seed(settings)
+        before = counts(engine)
+        assert not seed(settings)
+        assert counts(engine) == before
+        assert next(iter(demo_logins(settings).items())) == (ADMIN.email, ADMIN.password)
+
+    def test_puts_its_bookings_into_the_line(self, settings: Settings, redis_client: Redis) -> None:
+        seed(settings)
+        waiting = sum(redis_client.llen(f"rq:queue:bookings-{number}") for number in range(settings.partitions))
+        assert waiting == sum(len(event.tickets) for event in EVENTS)
+
+    def test_goes_on_where_it_was_interrupted(self, settings: Settings, engine: Engine) -> None:
+        with pytest.raises(UnavailableError):
+            seed_new_installation(replace(settings, redis_url="unix:///nowhere"))
+        before = counts(engine)
+        assert seed_new_installation(settings)
+        assert counts(engine) == before
+
+    def test_leaves_a_database_in_use_alone(self, settings: Settings, engine: Engine) -> None:
+        make_user(engine)
+        assert not seed_new_installation(settings)
+        assert counts(engine) == (1, 0)
+
+
+class TestProduction:
+    def test_refuses_to_seed(self, settings: Settings) -> None:
+        with pytest.raises(DemoRefusedError):
+            seed(replace(settings, env="production"))
+
+    def test_refuses_a_database_that_holds_the_demo(self, settings: Settings) -> None:
+        production = replace(settings, env="production")
+        refuse_demo(production)
+        seed(settings)
+        with pytest.raises(DemoRefusedError):
+            refuse_demo(production)
+
+
+def counts(engine: Engine) -> tuple[int, int]:
+    """How many users and events there are."""
+    with transaction(engine) as session:
+        users = session.scalar(select(func.count()).select_from(User)) or 0
+        return users, session.scalar(select(func.count()).select_from(Event)) or 0

@@ -1,0 +1,111 @@
+"""Drives the line in tests: in this process one batch at a time, or as the real worker process."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import TypeVar
+
+from redis import Redis
+from sqlalchemy import Engine
+
+from shared.line.client import ScriptRunner, make_redis
+from shared.services.line_gate import LineGate
+from shared.settings import Settings, variable_name
+from worker.batch import BatchRunner
+from worker.claims import ClaimSession
+
+T = TypeVar("T")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class LineDriver:
+    """A booking worker without its loop: decides when the test says so."""
+
+    def __init__(self, settings: Settings, engine: Engine, name: str = "driver") -> None:
+        self.settings = settings
+        self.redis: Redis = make_redis(settings.redis_url)
+        self.runner = ScriptRunner(self.redis)
+        gate = LineGate(settings, engine, self.redis)
+        gate.check()
+        self.installation = gate.installation()
+        self.batches = BatchRunner(settings, self.runner, worker_name=name)
+        self.session = ClaimSession(settings.database_url, name)
+
+    def claim(self, *partitions: int) -> list[int]:
+        """Claims and fences the partitions (all of them when none is named) that are free."""
+        claimed = self.session.claim(partitions or range(self.settings.partitions))
+        for partition in claimed:
+            self.session.fence(self.runner, self.installation, partition)
+        return claimed
+
+    def decide(self, partition: int) -> int | str:
+        """One transaction's worth of a held partition."""
+        claim = self.session.held[partition]
+        assert claim is not None
+        return self.batches.run_once(self.session, claim)
+
+    def decide_all(self) -> int:
+        """Everything that waits in the held partitions; returns how many requests were decided."""
+        self.claim()
+        decided = 0
+        for partition in sorted(self.session.held):
+            while isinstance(done := self.decide(partition), int):
+                decided += done
+        return decided
+
+    def close(self) -> None:
+        """Lets go."""
+        self.session.close()
+        self.redis.close()
+
+
+def await_that(condition: Callable[[], T], *, seconds: float = 20.0, what: str = "the condition") -> T:
+    """Waits until `condition` gives something true, and returns it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds} s for {what}")
+        time.sleep(0.01)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment in which a process reads exactly these settings."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+    own = {
+        variable_name(field.name): str(value)
+        for field in fields(Settings)
+        if (value := getattr(settings, field.name)) != ""
+    }
+    return {**inherited, **own, "PYTHONPATH": str(ROOT)}
+
+
+@contextlib.contextmanager
+def worker_process(
+    settings: Settings, *arguments: str, log: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m worker bookings` (or what `arguments` say) as a process of its own, ended with the block."""
+    with contextlib.ExitStack() as stack:
+        output = subprocess.DEVNULL if log is None else stack.enter_context(log.open("ab"))
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, *(arguments or ("-m", "worker", "bookings"))],
+            env=environment_of(settings),
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+            process.wait()

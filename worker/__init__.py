@@ -1,0 +1,1 @@
+"""The processes behind the line: booking workers decide, task workers do what is not in the line."""

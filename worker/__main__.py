@@ -1,0 +1,43 @@
+"""`python -m worker bookings` decides the line; `python -m worker tasks` does everything else."""
+
+import os
+import socket
+import sys
+
+from shared.logs import configure_logging
+from shared.settings import Settings, SettingsError, load_settings
+
+
+def run_bookings(settings: Settings) -> int:
+    """A booking worker until it is told to stop. Any number of them may run."""
+    from worker.compose import make_booking_worker  # noqa: PLC0415 - each kind imports only what it runs
+
+    make_booking_worker(settings, socket.gethostname(), os.getpid()).work()
+    return 0
+
+
+def run_tasks(settings: Settings) -> int:
+    """The task worker until it is told to stop."""
+    from worker.compose import make_task_worker  # noqa: PLC0415
+
+    make_task_worker(settings, socket.gethostname(), os.getpid()).work()
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """The process' exit code: 0 after a clean stop, 2 for a wrong call or refused settings."""
+    kinds = {"bookings": run_bookings, "tasks": run_tasks}
+    if len(arguments) != 1 or arguments[0] not in kinds:
+        sys.stderr.write(f"usage: python -m worker {'|'.join(kinds)}\n")
+        return 2
+    try:
+        settings = load_settings(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    configure_logging(settings.log_level)
+    return kinds[arguments[0]](settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

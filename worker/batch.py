@@ -1,0 +1,266 @@
+"""One batch: guard → take → load → decide → write → commit → reply.
+
+Everything that may go wrong has one answer: forget what is in memory; what Redis has in flight is looked at
+again, in order, and what the ledger knows is not decided again.
+"""
+
+import contextlib
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+import psycopg2
+
+from shared.domain.allocation import CALL_OFF_SLICE_SIZE, PoisonError, decide, decide_call_off_slice
+from shared.domain.requests import CALL_OFF, Request
+from shared.domain.results import result_document
+from shared.domain.snapshot import BookingState
+from shared.ids import booking_reference
+from shared.line import take as line_take
+from shared.line.client import ScriptRunner
+from shared.line.reply import JobReply, reply
+from shared.line.take import Claim, Taken
+from shared.settings import Settings
+from shared.store import batches
+from worker.claims import ClaimLostError, ClaimSession
+
+log = logging.getLogger(__name__)
+
+# A batch that two processes ended with in flight is decided one by one; a request that three processes in a row
+# ended with alone is quarantined.
+DEATHS_BEFORE_ALONE: Final = 2
+DEATHS_BEFORE_QUARANTINE: Final = 3
+
+DATA_ERROR_CLASSES: Final = ("22", "23")  # of SQLSTATE: data exception, integrity constraint violation
+
+REFERENCE_BLOCK: Final = 1000  # numbers a worker takes from the sequence at a time; its `increment by`
+
+
+class CommitUnknownError(Exception):
+    """COMMIT was sent and no answer came: only the ledger can tell."""
+
+
+@dataclass(slots=True)
+class References:
+    """Booking references, a block of sequence numbers at a time. Numbers left over when a process ends are
+    never used: the space has 2.8 × 10^11.
+    """
+
+    key: bytes | None = None  # fixed at the first migration, read when the first booking is made
+    next_number: int = 0
+    left: int = 0
+
+    def draw(self, session: ClaimSession, bookings: Sequence[BookingState]) -> None:
+        """Gives each booking its reference. One round trip every thousand bookings."""
+        if bookings and self.key is None:
+            session.cursor.execute("select reference_key from line_state")
+            self.key = bytes(session.cursor.fetchone()[0])
+        for booking in bookings:
+            if self.left == 0:
+                session.cursor.execute("select nextval('booking_reference_seq')")
+                self.next_number, self.left = session.cursor.fetchone()[0], REFERENCE_BLOCK
+            booking.reference = booking_reference(self.next_number, self.key or b"")
+            self.next_number += 1
+            self.left -= 1
+
+
+@dataclass(slots=True)
+class Rate:
+    """Decisions a second of one partition while it is busy, the last few batches weighing most."""
+
+    decisions: float = 0.0
+    seconds: float = 0.0
+
+    def note(self, decisions: int, seconds: float) -> float:
+        """Adds a batch and returns the rate."""
+        self.decisions = self.decisions * 0.9 + decisions
+        self.seconds = self.seconds * 0.9 + seconds
+        return self.decisions / max(self.seconds, 1e-6)
+
+
+@dataclass(slots=True)
+class Decisions:
+    """What one transaction decided, ready to be replied."""
+
+    jobs: list[JobReply] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    last_arrivals: dict[int, int] = field(default_factory=dict)
+
+
+class BatchRunner:
+    """Decides the batches of one worker process. `instance` tells this process from every other, ever."""
+
+    def __init__(
+        self, settings: Settings, runner: ScriptRunner, *, worker_name: str
+    ) -> None:
+        self._settings, self._runner, self._references = settings, runner, References()
+        self.worker_name = worker_name
+        self.instance = f"{worker_name}:{uuid.uuid4().hex}"
+        self._rates: dict[int, Rate] = {}
+        self._alone: dict[int, set[uuid.UUID]] = {}  # what is being decided one by one
+        self._quarantine: set[uuid.UUID] = set()
+
+    def run_once(self, session: ClaimSession, claim: Claim) -> int | str:
+        """Takes and decides one transaction's worth of a partition; returns how many requests were replied,
+        or why there was nothing: `empty`, `paused`, `suspended`, `newer`.
+
+        Seven to nine round trips. Raises ClaimLostError, OutdatedTokenError, CommitUnknownError, what the two
+        clients raise; whatever it raises, nothing is lost, and the next call begins from what is in flight.
+        """
+        started = time.perf_counter()
+        guard = batches.begin(session.cursor, claim.partition)
+        session.spoke()
+        if not guard.holds:
+            raise ClaimLostError
+        if guard.paused:
+            session.rollback()
+            return "paused"
+        taken = line_take.take(
+            self._runner,
+            claim,
+            maximum=self._settings.batch_max,
+            worker_name=self.worker_name,
+            instance=self.instance,
+        )
+        if isinstance(taken, str):
+            session.rollback()
+            return taken
+        decisions = self._decide(session, claim, taken)
+        self._reply(claim, decisions, time.perf_counter() - started)
+        return len(decisions.jobs) + len(decisions.lost)
+
+    def _decide(self, session: ClaimSession, claim: Claim, taken: Taken) -> Decisions:
+        """Everything between take and reply: ends with the transaction committed or rolled back."""
+        decisions = Decisions()
+        recorded = batches.find_recorded(
+            session.cursor, [str(request.job_id) for request in taken.requests] + _uuids(taken.unreadable)
+        )
+        for job_id, (row, booking) in recorded.items():
+            decisions.jobs.append(JobReply(job_id, row.user_id, result_document(row, booking)))
+            decisions.last_arrivals[row.event_id] = max(
+                decisions.last_arrivals.get(row.event_id, 0), row.arrival or 0
+            )
+        decisions.lost = [job_id for job_id in taken.unreadable if job_id not in recorded]
+        fresh = [request for request in taken.requests if str(request.job_id) not in recorded]
+        part = self._next_part(claim, taken, fresh)
+        if not part:
+            session.rollback()
+            return decisions
+        if part[0].kind == CALL_OFF:
+            self._call_off(session, claim, part[0], decisions)
+        else:
+            self._decide_part(session, claim, part, decisions)
+        return decisions
+
+    def _next_part(self, claim: Claim, taken: Taken, fresh: list[Request]) -> list[Request]:
+        """What this transaction decides: all, or up to a call-off, or one request when processes have died."""
+        alone = self._alone.get(claim.partition, set())
+        if taken.alone or taken.deaths >= DEATHS_BEFORE_ALONE:
+            alone.update(request.job_id for request in fresh)
+            self._alone[claim.partition] = alone
+        if fresh and fresh[0].job_id in alone:
+            self._begin_alone(claim, fresh[0])
+            return fresh[:1]
+        self._alone.pop(claim.partition, None)
+        for index, request in enumerate(fresh):
+            if request.kind == CALL_OFF:
+                return fresh[: max(index, 1)]
+        return fresh
+
+    def _begin_alone(self, claim: Claim, request: Request) -> None:
+        deaths = line_take.begin_alone(self._runner, claim, request.job_id, self.instance)
+        if deaths >= DEATHS_BEFORE_QUARANTINE:
+            log.error("quarantine: processes ended with it", extra={"job_id": str(request.job_id), "deaths": deaths})
+            self._quarantine.add(request.job_id)
+
+    def _decide_part(
+        self, session: ClaimSession, claim: Claim, part: list[Request], decisions: Decisions
+    ) -> None:
+        """Decides and commits; on poison marks who it was and raises, so that the next call decides again."""
+        try:
+            cancel_until = timedelta(seconds=self._settings.cancel_until_seconds)
+            snapshot, now = batches.load(session.cursor, part, cancel_until)
+            plan = decide(snapshot, part, now, self._quarantine)
+            self._references.draw(session, plan.made)
+            rows = [decided.row for decided in plan.decided]
+            if rows:
+                batches.write(session.cursor, snapshot, rows, plan, now)
+        except PoisonError as error:
+            log.exception("quarantine: our code failed on it", extra={"job_id": str(error.job_id)})
+            self._quarantine.add(error.job_id)
+            raise
+        except psycopg2.Error as error:
+            self._blame(claim, error, part)
+            raise
+        self._commit(session)
+        for decided in plan.decided:
+            request = decided.request
+            self._quarantine.discard(request.job_id)
+            result = result_document(decided.row, decided.booking)
+            decisions.jobs.append(JobReply(str(request.job_id), request.user_id, result))
+        decisions.lost += [str(request.job_id) for request in plan.missing]
+        decisions.last_arrivals.update({event.id: event.last_arrival for event in snapshot.events.values()})
+
+    def _blame(self, claim: Claim, error: psycopg2.Error, part: list[Request]) -> None:
+        """A data error (SQLSTATE class 22 or 23) is some request's fault: found by deciding one by one, on a
+        fresh snapshot each; the one that fails alone is quarantined. Any other error is nobody's fault.
+        """
+        if (error.pgcode or "")[:2] not in DATA_ERROR_CLASSES:
+            return
+        if len(part) == 1:
+            log.error("quarantine: its data", extra={"job_id": str(part[0].job_id), "sqlstate": error.pgcode})
+            self._quarantine.add(part[0].job_id)
+        else:
+            self._alone.setdefault(claim.partition, set()).update(request.job_id for request in part)
+
+    def _call_off(self, session: ClaimSession, claim: Claim, request: Request, decisions: Decisions) -> None:
+        """One slice of a call-off, or its last row when nothing is booked any more."""
+        snapshot, bookings, now = batches.load_call_off(session.cursor, request, CALL_OFF_SLICE_SIZE)
+        if not bookings or request.job_id in self._quarantine:
+            self._decide_part(session, claim, [request], decisions)
+            return
+        try:
+            row, plan = decide_call_off_slice(snapshot, request, bookings, now)
+            batches.write(session.cursor, snapshot, [row], plan, now)
+        except psycopg2.Error as error:
+            self._blame(claim, error, [request])
+            raise
+        self._commit(session)
+
+    def _commit(self, session: ClaimSession) -> None:
+        try:
+            session.cursor.execute("commit")
+        except psycopg2.Error as error:
+            raise CommitUnknownError from error
+        session.spoke()
+
+    def _reply(self, claim: Claim, decisions: Decisions, seconds: float) -> None:
+        if decisions.lost:
+            log.error("set aside: no readable request", extra={"job_ids": decisions.lost})
+            line_take.set_aside(self._runner, claim, decisions.lost)
+        if not decisions.jobs:
+            return
+        rate = self._rates.setdefault(claim.partition, Rate()).note(len(decisions.jobs), seconds)
+        reply(
+            self._runner,
+            self._settings,
+            claim,
+            worker_name=self.worker_name,
+            jobs=decisions.jobs,
+            last_arrivals=decisions.last_arrivals,
+            rate=rate,
+        )
+
+
+def _uuids(job_ids: Sequence[str]) -> list[str]:
+    """Those that the ledger could know at all."""
+    found = []
+    for job_id in job_ids:
+        with contextlib.suppress(ValueError):
+            if str(uuid.UUID(job_id)) == job_id:
+                found.append(job_id)
+    return found

@@ -1,0 +1,89 @@
+"""What is due again and again. Each entry is safe to run twice; one runner at a time does it."""
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq import Queue
+from rq.serializers import JSONSerializer
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.db import transaction
+from shared.errors import UnavailableError
+from shared.services import control_requests
+from shared.services.line import LineClient
+from shared.store.line_state import list_revocations
+
+log = logging.getLogger(__name__)
+
+TASK_QUEUE: Final = "tasks"
+TICK_SECONDS: Final = 0.5
+
+# A revocation that Redis was not told of when it happened is told within this window, again and again.
+REVOCATION_WINDOW_SECONDS: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something due every `seconds`."""
+
+    name: str
+    seconds: float
+    run: Callable[[], object]
+
+
+class Schedule:
+    """Runs short entries itself and puts long ones into the task queue."""
+
+    def __init__(self, engine: Engine, line: LineClient, redis: "Redis") -> None:
+        self._engine, self._line, self._redis = engine, line, redis
+        self._queue = Queue(TASK_QUEUE, connection=redis, serializer=JSONSerializer)
+        self._stop = threading.Event()
+        self.entries = (
+            Entry("put_control_requests", 1.0, self._put_control_requests),
+            Entry("feed_revocations", 2.0, self._feed_revocations),
+            Entry("prune", 3600.0, lambda: self._queue.enqueue("worker.tasks.prune", result_ttl=86_400)),
+        )
+
+    def run_forever(self) -> None:
+        """Until `stop`; an outage of either server costs a turn, nothing else."""
+        while not self._stop.wait(TICK_SECONDS):
+            self.run_once()
+
+    def stop(self) -> None:
+        """Ends `run_forever` after the current entry."""
+        self._stop.set()
+
+    def run_once(self) -> list[str]:
+        """Runs what is due and not being run by another task worker; returns the names."""
+        ran = []
+        for entry in self.entries:
+            try:
+                if self._claim(entry):
+                    entry.run()
+                    ran.append(entry.name)
+            except (SQLAlchemyError, RedisError, OSError, UnavailableError) as error:
+                log.warning("schedule", extra={"entry": entry.name, "error": f"{type(error).__name__}: {error}"})
+            except Exception:
+                log.exception("schedule entry failed", extra={"entry": entry.name})
+        return ran
+
+    def _claim(self, entry: Entry) -> bool:
+        """Whether this process runs the entry's next turn: the first to say so, until the interval is over."""
+        milliseconds = int(entry.seconds * 1000)
+        key = f"guichet:schedule:{entry.name}"
+        return bool(self._redis.set(key, uuid.uuid4().hex, nx=True, px=milliseconds))
+
+    def _put_control_requests(self) -> None:
+        control_requests.put_into_line(self._engine, self._line)
+
+    def _feed_revocations(self) -> None:
+        with transaction(self._engine) as session:
+            revoked = list_revocations(session, within_seconds=REVOCATION_WINDOW_SECONDS)
+        self._line.revoke(revoked)
