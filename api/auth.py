@@ -169,8 +169,7 @@ def _decode_access_token(token: str) -> Identity:
 def _decode(token: str, wanted_type: str) -> dict[str, Any]:
     try:
         claims: dict[str, Any] = decode_token(token)
-    except (PyJWTError, JWTExtendedException, ValueError, TypeError, RecursionError) as error:
-        # RecursionError: the header and payload of a forged token are parsed before its signature is checked
+    except (PyJWTError, JWTExtendedException, ValueError, TypeError) as error:
         raise GuichetError("unauthenticated") from error
     if claims["type"] != wanted_type:
         raise GuichetError("unauthenticated")

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from flask import current_app
-from sqlalchemy import Engine
 
 from api.impressions import ImpressionCounter
 from api.waiting import DecisionHub
-from shared.db import make_engine
+from shared.db import Engine, make_engine
 from shared.line.client import API_SOCKET_TIMEOUT_SECONDS, make_redis
 from shared.services.event_snapshots import EventSnapshots
 from shared.services.line import LineClient
@@ -31,8 +30,14 @@ class Container:
     passwords: Passwords
     impressions: ImpressionCounter
 
+    def start(self) -> None:
+        """Starts what a serving process does beside its requests; after the fork."""
+        self.gate.watch()
+        self.snapshots.start()
+
     def close(self) -> None:
         """Stops the threads and closes the connections."""
+        self.gate.close()
         self.impressions.close()
         self.hub.close()
         self.snapshots.close()

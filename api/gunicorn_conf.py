@@ -31,3 +31,8 @@ def post_fork(_server: Any, _worker: Any) -> None:  # noqa: ANN401 - gunicorn's 
     from psycogreen.gevent import patch_psycopg  # noqa: PLC0415 - only in workers, after gevent's own patching
 
     patch_psycopg()
+
+
+def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn's signature
+    """Starts the process' own threads: watching the servers, refreshing event snapshots."""
+    worker.wsgi.extensions["guichet"].start()

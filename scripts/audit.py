@@ -29,7 +29,7 @@ SHOWN_DEFAULT: Final = 20
 @click.option("--redis/--no-redis", "with_redis", default=True, help="Compare with Redis too.")
 @click.option("--database-url", help="Instead of DATABASE_URL.")
 @click.option("--redis-url", help="Instead of REDIS_URL.")
-def command(  # noqa: PLR0913 - one argument per option
+def command(
     *,
     event_id: int | None,
     as_json: bool,

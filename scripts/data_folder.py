@@ -9,7 +9,7 @@ from typing import Any
 
 LOCK = "up.lock"
 RUN_FILE = "run.json"
-SECRET_FILE = "secret_key"
+SECRET_FILE = "secret_key"  # noqa: S105 - the name of a file
 
 
 class DataFolderError(Exception):
@@ -32,7 +32,7 @@ def lock_data_folder(folder: Path) -> int:
         owner = os.read(descriptor, 20).decode().strip() or "unknown"
         os.close(descriptor)
         raise DataFolderError(
-            f"another `guichet up` (process {owner}) runs on {folder}; stop it, or choose another GUICHET_DATA"
+            f"another `guichet up` (process {owner}) runs on {folder}; stop it, or set GUICHET_DATA"
         ) from None
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())

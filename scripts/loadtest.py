@@ -1,7 +1,6 @@
-"""`guichet loadtest`: real concurrent bookings at a deployment, each followed to its decision, and a verdict."""
+"""`guichet loadtest`: real bookings at a deployment, each followed to its decision, and a verdict."""
 
 import sys
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,16 +11,12 @@ import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scripts.data_folder import find_run_file
-from scripts.environment import complete_settings, read_settings
-
-from scripts.load.client import Target, parse_target
-from scripts.load.fire import Load, fire
+from scripts.load.fire import fire
 from scripts.load.follow import Follower, sample_statuses
 from scripts.load.history import Attempt, History
+from scripts.load.plan import Plan, make_plan
 from scripts.load.report import report_document, show_report
-from scripts.load.service import Service, ServiceError
-from scripts.load.users import REGISTERED_MAX, Users, mint_users, read_tokens, register_users
+from scripts.load.service import ServiceError
 from scripts.load.verdict import judge
 
 _MILLION: Final = 1_000_000
@@ -45,20 +40,28 @@ _TICK_SECONDS: Final = 0.2
     type=click.Choice(["closed", "poisson", "burst"]),
     help="Each connection waits for its answer; independent people; all at once.",
 )
-@click.option("--rate", default=500.0, show_default=True, type=click.FloatRange(0.01), help="Poisson, a second.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds without a decision until one is lost.")
+@click.option(
+    "--rate", default=500.0, show_default=True, type=click.FloatRange(0.01), help="Poisson, a second."
+)
+@click.option(
+    "--timeout", default=60.0, show_default=True, help="Seconds without a decision until one is lost."
+)
 @click.option("--max-seconds", default=900.0, show_default=True, type=click.FloatRange(1, _SECONDS_MAX))
-@click.option("--repeat-share", default=0.01, show_default=True, type=click.FloatRange(0, 1), help="Sent twice.")
+@click.option(
+    "--repeat-share", default=0.01, show_default=True, type=click.FloatRange(0, 1), help="Sent twice."
+)
 @click.option("--seed", default=1, show_default=True, help="Of everything random.")
 @click.option("--email", help="A host or admin, to make the event; left out, the admin of `guichet up`.")
 @click.option("--password", help="Theirs.", envvar="GUICHET_LOADTEST_PASSWORD")
-@click.option("--tokens", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="From `guichet tokens`.")
+@click.option(
+    "--tokens", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="From `guichet tokens`."
+)
 @click.option("--json", "json_path", help="Write the report there; - for standard output.")
 def command(**options: Any) -> None:  # noqa: ANN401 - click's options
     """Fire bookings at a deployment, follow each to its decision, and judge. Exits 1 on any violation."""
     console = Console(stderr=options["json_path"] == "-")
     try:
-        plan = _plan(options)
+        plan = make_plan(options)
         history = run(plan, console)
     except (ServiceError, ValueError) as error:
         raise click.ClickException(str(error)) from None
@@ -66,24 +69,15 @@ def command(**options: Any) -> None:  # noqa: ANN401 - click's options
     document = {
         "base_url": plan.base_url,
         "event_id": plan.load.event_id,
-        "parameters": {name: options[name] for name in ("concurrency", "arrivals", "rate", "tickets", "seed")},
+        "parameters": {
+            name: options[name] for name in ("concurrency", "arrivals", "rate", "tickets", "seed")
+        },
         "users": len(plan.users),
     } | report_document(history, verdict, open_loop=plan.load.arrivals == "poisson")
     show_report(console, document)
     _write(document, options["json_path"])
     if not verdict.ok:
         sys.exit(1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """A load test, ready to start."""
-
-    base_url: str
-    target: Target
-    load: Load
-    users: Users
-    patience_seconds: float
 
 
 def run(plan: Plan, console: Console) -> History:
@@ -110,72 +104,6 @@ def run(plan: Plan, console: Console) -> History:
         console.print(f"the ledger could not be read to its end: {follower.error}", style="red")
     statuses, undecided = sample_statuses(plan.target, sent, dict(plan.users), follower.jobs)
     return History(sent, follower.entries, statuses, undecided)
-
-
-def _plan(options: dict[str, Any]) -> Plan:
-    running = find_run_file(read_settings().data_dir) or {}
-    base_url = options["base_url"] or running.get("base_url", "")
-    if not base_url:
-        raise click.UsageError("Say which deployment: --base-url; no `guichet up` runs here.")
-    target = parse_target(base_url)
-    tickets = _tickets(options["tickets"])
-    is_ours = base_url.rstrip("/") == str(running.get("base_url", "")).rstrip("/")
-    users = _users(options, target, is_ours=is_ours)
-    event_id = options["event_id"] or _create_event(options, target, running if is_ours else {})
-    load = Load(
-        event_id=event_id,
-        requests=options["requests"],
-        concurrency=options["concurrency"],
-        tickets=tickets,
-        arrivals=options["arrivals"],
-        rate=options["rate"],
-        seed=options["seed"],
-        repeat_share=options["repeat_share"],
-        seconds_max=options["max_seconds"],
-    )
-    return Plan(
-        base_url=base_url, target=target, load=load, users=users, patience_seconds=options["timeout"]
-    )
-
-
-def _tickets(text: str) -> tuple[int, int]:
-    low, _, high = text.partition("-")
-    try:
-        bounds = int(low), int(high or low)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is neither N nor N-M", param_hint="--tickets") from None
-    if not 1 <= bounds[0] <= bounds[1] <= 10:  # noqa: PLR2004 - the contract's limit
-        raise click.BadParameter("1 to 10 tickets a request", param_hint="--tickets")
-    return bounds
-
-
-def _users(options: dict[str, Any], target: Target, *, is_ours: bool) -> Users:
-    """From the file; from the database when the deployment is the one that runs here; else over HTTP."""
-    count = options["users"] or options["requests"]
-    if options["tokens"]:
-        return read_tokens(options["tokens"], count)
-    settings = complete_settings(read_settings())
-    if is_ours and settings.database_url and settings.secret_key and not settings.is_production:
-        return mint_users(settings, count)
-    if count > REGISTERED_MAX:
-        raise click.UsageError(
-            f"{count:,} users cannot be registered over HTTP (each costs the server a password hash): make --tokens"
-            f" with `guichet tokens`, or say --users {REGISTERED_MAX} or fewer."
-        )
-    return register_users(target, count)
-
-
-def _create_event(options: dict[str, Any], target: Target, running: dict[str, Any]) -> int:
-    admin = running.get("admin") or {}
-    email = options["email"] or admin.get("email")
-    password = options["password"] or admin.get("password")
-    if not email or not password:
-        raise click.UsageError("To make an event: --email and --password of a host or admin; or give --event.")
-    service = Service(target)
-    try:
-        return service.create_event(service.log_in(email, password), capacity=options["capacity"])
-    finally:
-        service.close()
 
 
 @dataclass(slots=True)
@@ -225,5 +153,3 @@ def _write(document: dict[str, Any], json_path: str | None) -> None:
         sys.stdout.buffer.write(text)
     else:
         Path(json_path).write_bytes(text)
-
-

@@ -38,7 +38,16 @@ def migrate(database_url: str, *, partitions: int) -> None:
 
 @click.command()
 def command() -> None:
-    """Brings the database to the newest schema; does nothing when it is there."""
+    """Brings the database to the newest schema; does nothing when it is there.
+
+    In production it refuses a database that holds the demo.
+    """
+    from scripts.seed import DemoRefusedError, refuse_demo
+
     settings = load_command_settings(needs=("database_url",))
     migrate(settings.database_url, partitions=settings.partitions)
+    try:
+        refuse_demo(settings)
+    except DemoRefusedError as error:
+        raise click.ClickException(str(error)) from None
     click.echo("The database is at the newest schema.")

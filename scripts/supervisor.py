@@ -69,13 +69,17 @@ class Supervisor:
         """Pids of every process of a Procfile line."""
         return [pid for child in self.children if child.group == group for pid in child.pids()]
 
-    def tick(self) -> None:
-        """Starts what does not run and may; call it a few times a second."""
+    def tick(self) -> bool:
+        """Starts what does not run and may; true when a pid changed. Call it a few times a second."""
+        changed = False
         for child in self.children:
             if child.process is not None and child.process.poll() is not None:
                 self._bury(child)
+                changed = True
             if child.process is None and time.monotonic() >= child.restart_at:
                 self._start(child)
+                changed = True
+        return changed
 
     def stop(self) -> None:
         """Stops group after group in the order they were given; a group stops together."""
@@ -92,7 +96,7 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.started_at = time.monotonic()
-        child.process = subprocess.Popen(  # noqa: S603 - commands of our own Procfile
+        child.process = subprocess.Popen(
             child.command,
             cwd=self._directory,
             env=self._environ,

@@ -18,7 +18,9 @@ LIFETIME_MAX: Final = 7 * 86_400
 
 
 @click.command()
-@click.option("--count", required=True, type=click.IntRange(1, COUNT_MAX), help="How many users, each with a token.")
+@click.option(
+    "--count", required=True, type=click.IntRange(1, COUNT_MAX), help="How many users, each with a token."
+)
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option(
     "--lifetime",

@@ -29,7 +29,9 @@ from shared.settings import Settings, variable_name
 
 _TICK_SECONDS = 0.2
 _READY_TIMEOUT_SECONDS = 2.0
-# More than one line of the Procfile may hold the tickets; only this one may run several times.
+# gunicorn replaces its workers by itself; looking for that costs a scan of the process table.
+_LOOK_AGAIN_SECONDS = 1.0
+# The line of the Procfile that `--workers` multiplies.
 _SCALED = "worker"
 
 
@@ -93,13 +95,15 @@ def _watch(
     base_url = f"http://127.0.0.1:{settings.port}"
     written: dict[str, Any] = {}
     announced = False
+    look_again_at = 0.0
     while not stopping.is_set():
-        servers.tick()
-        supervisor.tick()
-        document = _run_document(base_url, settings, servers, supervisor, logins)
-        if document != written:
-            data_folder.write_run_file(settings.data_dir, document)
-            written = document
+        changed = any([servers.tick(), supervisor.tick()])
+        if changed or time.monotonic() >= look_again_at:
+            look_again_at = time.monotonic() + _LOOK_AGAIN_SECONDS
+            document = _run_document(base_url, settings, servers, supervisor, logins)
+            if document != written:
+                data_folder.write_run_file(settings.data_dir, document)
+                written = document
         if not announced and _is_ready(base_url):
             announced = True
             _announce(base_url, logins)
@@ -177,8 +181,9 @@ def _seed(settings: Settings) -> dict[str, str]:
 
 
 def _is_ready(base_url: str) -> bool:
+    address = f"{base_url}/readyz"
     try:
-        with urllib.request.urlopen(f"{base_url}/readyz", timeout=_READY_TIMEOUT_SECONDS):  # noqa: S310 - our own address
+        with urllib.request.urlopen(address, timeout=_READY_TIMEOUT_SECONDS):  # noqa: S310 - our own, http
             return True
     except (OSError, urllib.error.URLError):
         return False

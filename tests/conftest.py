@@ -105,7 +105,7 @@ def redis_client(settings: Settings) -> Iterator[Redis]:
 @pytest.fixture
 def make_app() -> Iterator[Callable[[Settings], "Flask"]]:
     """Builds applications from any settings, and closes what they opened."""
-    from api.app import create_app  # noqa: PLC0415 - only tests of the API need it
+    from api.app import create_app
 
     with contextlib.ExitStack() as stack:
 

@@ -18,7 +18,7 @@ from shared.services.event_ledger import append_event_set
 from shared.services.tokens import mint_access_token
 from shared.settings import Settings
 
-PASSWORD = "correct-horse-battery"  # noqa: S105 - only tests know these users
+PASSWORD = "correct-horse-battery"
 _numbers = itertools.count(1)
 # As cheap as argon2 allows: what a test pays for every user with a password.
 _hasher = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
@@ -61,7 +61,7 @@ def make_users(engine: Engine, count: int) -> list[User]:
     return users
 
 
-def make_event(engine: Engine, *, host: User | None = None, **fields: Any) -> Event:  # noqa: ANN401 - column values
+def make_event(engine: Engine, *, host: User | None = None, **fields: Any) -> Event:
     """A scheduled event that is on sale, in 30 days, for 100; any column may be given."""
     host = host or make_user(engine, role="host")
     with transaction(engine) as session:

@@ -22,7 +22,7 @@ OPENING = datetime(2026, 11, 1, 9, tzinfo=UTC)
 class TruthfulLedger:
     """One event's ledger, made by the rules themselves, a second a decision."""
 
-    def __init__(self, *, event_id: int = 1, host_id: int = 1, **fields: Any) -> None:  # noqa: ANN401
+    def __init__(self, *, event_id: int = 1, host_id: int = 1, **fields: Any) -> None:
         starts_at = OPENING + timedelta(days=30)
         defaults: dict[str, Any] = {
             "capacity": 10,
@@ -46,7 +46,7 @@ class TruthfulLedger:
         self.snapshot = Snapshot(events={event_id: self.event})
         self.set_event()
 
-    def set_event(self, **changes: Any) -> LedgerRow:  # noqa: ANN401
+    def set_event(self, **changes: Any) -> LedgerRow:
         """The control plane changes the event."""
         for name, value in changes.items():
             setattr(self.event, name, value)
@@ -78,14 +78,14 @@ class TruthfulLedger:
         self.rows.append(row)
         return row
 
-    def book(self, user_id: int, tickets: int = 1, **fields: Any) -> LedgerRow:  # noqa: ANN401
+    def book(self, user_id: int, tickets: int = 1, **fields: Any) -> LedgerRow:
         """A booking request is decided; `quarantined=True` as poison, `closed=True` for a closed account."""
         quarantined, closed = fields.pop("quarantined", False), fields.pop("closed", False)
         self.snapshot.closed_users = {user_id} if closed else set()
         request = self._request(BOOK, user_id, tickets=tickets, **fields)
         return self._decide(request, quarantined=quarantined)
 
-    def cancel(self, user_id: int, booking_id: uuid.UUID | None, **fields: Any) -> LedgerRow:  # noqa: ANN401
+    def cancel(self, user_id: int, booking_id: uuid.UUID | None, **fields: Any) -> LedgerRow:
         """A cancellation is decided."""
         return self._decide(self._request(CANCEL, user_id, booking_id=booking_id, **fields))
 
@@ -101,7 +101,7 @@ class TruthfulLedger:
         self._decide(request)
         return self.rows[start:]
 
-    def _request(self, kind: Any, user_id: int, **fields: Any) -> Request:  # noqa: ANN401
+    def _request(self, kind: Any, user_id: int, **fields: Any) -> Request:
         self.now += timedelta(seconds=1)
         given: dict[str, Any] = {
             "job_id": uuid7(),
@@ -177,7 +177,13 @@ def _decision_values(row: LedgerRow) -> dict[str, Any]:
 
 
 def _audit_values(row: LedgerRow) -> dict[str, Any]:
-    return {"id": uuid7(), "actor": row.user_id, "target": str(row.event_id), "job": row.job_id, "at": row.decided_at}
+    return {
+        "id": uuid7(),
+        "actor": row.user_id,
+        "target": str(row.event_id),
+        "job": row.job_id,
+        "at": row.decided_at,
+    }
 
 
 _EVENT = """

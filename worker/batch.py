@@ -58,11 +58,11 @@ class References:
         """Gives each booking its reference. One round trip every thousand bookings."""
         if bookings and self.key is None:
             session.cursor.execute("select reference_key from line_state")
-            self.key = bytes(session.cursor.fetchone()[0])
+            self.key = bytes(batches.fetch_row(session.cursor)[0])
         for booking in bookings:
             if self.left == 0:
                 session.cursor.execute("select nextval('booking_reference_seq')")
-                self.next_number, self.left = session.cursor.fetchone()[0], REFERENCE_BLOCK
+                self.next_number, self.left = batches.fetch_row(session.cursor)[0], REFERENCE_BLOCK
             booking.reference = booking_reference(self.next_number, self.key or b"")
             self.next_number += 1
             self.left -= 1

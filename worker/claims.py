@@ -19,7 +19,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
 from shared.line.client import ScriptRunner
 from shared.line.installation import Installation
 from shared.line.take import Claim, write_token
-from shared.store.batches import ADVISORY_CLASS
+from shared.store.batches import ADVISORY_CLASS, fetch_row
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class ClaimSession:
         """
         self.cursor.execute("select nextval('claim_token_seq')")
         while True:
-            claim = Claim(partition, self.cursor.fetchone()[0])
+            claim = Claim(partition, fetch_row(self.cursor)[0])
             newer = write_token(runner, installation, claim)
             if newer is None:
                 self.held[partition] = claim

@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shared.db import transaction
 from shared.errors import UnavailableError
-from shared.services import control_requests
+from shared.line import keys
+from shared.services import accounts, control_requests
 from shared.services.line import LineClient
 from shared.store.line_state import list_revocations
 
@@ -47,6 +48,7 @@ class Schedule:
         self._stop = threading.Event()
         self.entries = (
             Entry("put_control_requests", 1.0, self._put_control_requests),
+            Entry("release_leftovers", 30.0, self._release_leftovers),
             Entry("feed_revocations", 2.0, self._feed_revocations),
             Entry("prune", 3600.0, lambda: self._queue.enqueue("worker.tasks.prune", result_ttl=86_400)),
         )
@@ -77,11 +79,15 @@ class Schedule:
     def _claim(self, entry: Entry) -> bool:
         """Whether this process runs the entry's next turn: the first to say so, until the interval is over."""
         milliseconds = int(entry.seconds * 1000)
-        key = f"guichet:schedule:{entry.name}"
-        return bool(self._redis.set(key, uuid.uuid4().hex, nx=True, px=milliseconds))
+        return bool(self._redis.set(keys.schedule_turn(entry.name), uuid.uuid4().hex, nx=True, px=milliseconds))
 
     def _put_control_requests(self) -> None:
         control_requests.put_into_line(self._engine, self._line)
+
+    def _release_leftovers(self) -> None:
+        with transaction(self._engine) as session:
+            job_ids = accounts.release_leftovers(session)
+        control_requests.put_into_line(self._engine, self._line, job_ids)
 
     def _feed_revocations(self) -> None:
         with transaction(self._engine) as session:

@@ -115,7 +115,8 @@ def _document_response(document: dict[str, Any]) -> Response:
     essence = {name: value for name, value in document.items() if name != "links"}
     response = json_response(document, headers={"Cache-Control": "private, no-cache", "Vary": "Authorization"})
     response.set_etag(hashlib.blake2b(orjson.dumps(essence), digest_size=12).hexdigest())
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 def _events(container: Container, status: RequestStatus, last_seen: str) -> Iterator[bytes]:

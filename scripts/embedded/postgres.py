@@ -24,7 +24,7 @@ from scripts.embedded.common import (
     socket_directory,
     wait_until,
 )
-from scripts.embedded.initdb import SUPERUSER, as_user, initialise, programs
+from scripts.embedded.initdb import SUPERUSER, as_user, initialise, program_trees, programs
 
 StopMode = Literal["fast", "immediate"]
 
@@ -135,7 +135,8 @@ class EmbeddedPostgres:
             make_private_directory(self._socket_dir, account)
         if account is not None:
             let_pass(self._data_dir)
-            let_read(programs().parent)
+            for tree in program_trees():
+                let_read(tree)
         return account
 
     def _write_settings(self) -> None:
@@ -154,7 +155,7 @@ class EmbeddedPostgres:
         """False when the server gave up at once."""
         log = open_log(self._log)
         try:
-            process = subprocess.Popen(  # noqa: S603 - a fixed command
+            process = subprocess.Popen(
                 [str(programs() / "postgres"), "-D", str(self._data_dir)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -76,7 +76,7 @@ class EmbeddedRedis:
         """Starts on what was there before, and returns once the data is loaded.
 
         A server that outlived whoever started it on this directory is stopped first. Raises
-        EmbeddedServerError when the data was written by a newer Redis: an older one would start silently empty.
+        EmbeddedServerError when the data was written by a newer Redis: an older one starts silently empty.
         """
         if self.pid is not None:
             return
@@ -86,7 +86,7 @@ class EmbeddedRedis:
         self._check_version()
         log = open_log(self._log)
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - a fixed command
+            self._process = subprocess.Popen(
                 [_program(), self._write_configuration()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -140,8 +140,8 @@ class EmbeddedRedis:
         version = _version()
         if record.exists() and _numbers(record.read_text()) > _numbers(version):
             raise EmbeddedServerError(
-                f"{self._data_dir} was written by Redis {record.read_text().strip()}; this is {version}, which "
-                "would start empty. Use the newer one, or set REDIS_URL to a server that has the data."
+                f"{self._data_dir} was written by Redis {record.read_text().strip()}; this is {version}, "
+                "which would start empty. Use the newer one, or set REDIS_URL to a server that has the data."
             )
         record.write_text(f"{version}\n")
 
@@ -161,7 +161,7 @@ def _program() -> Path:
 
 
 def _version() -> str:
-    output = subprocess.run([_program(), "--version"], check=True, capture_output=True, text=True).stdout  # noqa: S603
+    output = subprocess.run([_program(), "--version"], check=True, capture_output=True, text=True).stdout
     match = re.search(r"v=(\S+)", output)
     if match is None:
         raise EmbeddedServerError(f"unexpected answer of redis-server --version: {output!r}")

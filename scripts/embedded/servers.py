@@ -60,16 +60,19 @@ class Servers:
             name: self._servers[name].pids if name in self._servers else [] for name in ("postgres", "redis")
         }
 
-    def tick(self) -> None:
-        """Starts again what died."""
+    def tick(self) -> bool:
+        """Starts again what died; true when it did."""
+        changed = False
         for name, server in self._servers.items():
             if not server.pids and time.monotonic() >= self._retry_at:
                 say("up", f"{name} ended; starting it again")
+                changed = True
                 try:
                     server.start()
                 except EmbeddedServerError as error:
                     say("up", str(error))
                     self._retry_at = time.monotonic() + _RETRY_SECONDS
+        return changed
 
     def stop(self) -> None:
         """Stops them, last started first."""

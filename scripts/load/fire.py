@@ -113,7 +113,9 @@ class Sender:
     def _post(self, connection: Connection, attempt: Attempt) -> Answer | None:
         headers = {"Authorization": f"Bearer {self._tokens[attempt.user]}", "Idempotency-Key": attempt.key}
         try:
-            answer = connection.request("POST", self._path, headers=headers, document={"tickets": attempt.tickets})
+            answer = connection.request(
+                "POST", self._path, headers=headers, document={"tickets": attempt.tickets}
+            )
         except TransportError as error:
             attempt.error = str(error)
             return None

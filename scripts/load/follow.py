@@ -35,7 +35,9 @@ class Follower:
         self.error = ""
         # The last page is read again until it is full; what was seen of it is skipped.
         fresh = [entry for entry in page if entry.number > self._last_number]
-        twice = [entry for entry in page if entry.number <= self._last_number and entry.job_id not in self.jobs]
+        twice = [
+            entry for entry in page if entry.number <= self._last_number and entry.job_id not in self.jobs
+        ]
         self.entries += twice + fresh
         self.jobs.update(entry.job_id for entry in page)
         if fresh:
@@ -43,7 +45,9 @@ class Follower:
         self._cursor = following or self._cursor
         return following is not None
 
-    def follow(self, is_complete: Callable[[set[str]], bool], *, patience_seconds: float, seconds_max: float) -> None:
+    def follow(
+        self, is_complete: Callable[[set[str]], bool], *, patience_seconds: float, seconds_max: float
+    ) -> None:
         """Reads until `is_complete(jobs)`, or nothing new came for `patience_seconds`, or time is up."""
         began = progressed = time.monotonic()
         while not is_complete(self.jobs):
@@ -58,9 +62,11 @@ class Follower:
                 gevent.sleep(_IDLE_SECONDS)
 
     def catch_up(self) -> None:
-        """Reads to the end of the ledger as it is now."""
+        """Reads to the end of the ledger as it is now; raises ServiceError when it cannot be read."""
         while self.run_once():
             pass
+        if self.error:
+            raise ServiceError(self.error)
 
     def close(self) -> None:
         """Ends the connection."""
@@ -81,7 +87,7 @@ def sample_statuses(
     try:
         for attempt, job_id in chosen:
             status, document = service.get_status(job_id, tokens[attempt.user])
-            if status == 200:  # noqa: PLR2004 - HTTP
+            if status == 200:
                 documents[job_id] = document
         for attempt, job_id in undecided:
             status, document = service.get_status(job_id, tokens[attempt.user])

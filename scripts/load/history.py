@@ -9,7 +9,8 @@ from typing import Any
 class Attempt:
     """One booking request, with every repetition under its Idempotency-Key. Instants: seconds of one clock.
 
-    `status` 0: never answered. `error`: what was wrong with an answer. `job_ids`: every id that a 202 under this key named; one, or the key is broken.
+    `status` 0: never answered. `error`: what was wrong with an answer. `job_ids`: every id that a 202 under this
+    key named; one, or the key is broken.
     """
 
     index: int

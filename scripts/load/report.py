@@ -36,7 +36,8 @@ def report_document(history: History, verdict: Verdict, *, open_loop: bool) -> d
     accept = [attempt.answered_at - start for attempt, start in zip(accepted, starts, strict=True)]
     decide = [(entry.decided_at - entry.accepted_at).total_seconds() for entry in entries]
     answers = Counter(
-        f"{attempt.status} {attempt.code}".strip() if attempt.status else "no answer" for attempt in history.attempts
+        f"{attempt.status} {attempt.code}".strip() if attempt.status else "no answer"
+        for attempt in history.attempts
     )
     fired = [attempt for attempt in history.attempts if attempt.sent_at]
     seconds = max((a.answered_at for a in fired), default=0.0) - min((a.sent_at for a in fired), default=0.0)
@@ -85,7 +86,11 @@ def show_report(console: Console, document: dict[str, Any]) -> None:
     figures = Table(title="latency, ms")
     for column in ("", "p50", "p95", "p99", "max"):
         figures.add_column(column, justify="right")
-    labels = {"accept_latency_ms": "request → 202", "decision_latency_ms": "accepted → decided", "late_ms": "sent late"}
+    labels = {
+        "accept_latency_ms": "request → 202",
+        "decision_latency_ms": "accepted → decided",
+        "late_ms": "sent late",
+    }
     for name, label in labels.items():
         if document[name]:
             figures.add_row(label, *(f"{value:,.1f}" for value in document[name].values()))

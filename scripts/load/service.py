@@ -15,7 +15,7 @@ from shared.clock import parse_rfc3339, rfc3339, utc_now
 _PAGE: Final = 100
 # A GET may be asked again: the server may close an idle connection, restart, or ask for patience.
 _TRIES: Final = 6
-_PAUSE_SECONDS: Final = 0.5
+_PAUSE_SECONDS: Final = 0.2
 _PATIENCE_SECONDS_MAX: Final = 5.0
 
 
@@ -35,7 +35,9 @@ class Service:
 
     def log_in(self, email: str, password: str) -> str:
         """An access token."""
-        document = self._call("POST", "/api/auth/login", {"email": email, "password": password}, HTTPStatus.OK)
+        document = self._call(
+            "POST", "/api/auth/login", {"email": email, "password": password}, HTTPStatus.OK
+        )
         return str(document["token"])
 
     def register(self) -> tuple[str, str]:
@@ -82,7 +84,9 @@ class Service:
         answer = self._answer(method, path, body, token)
         document = answer.json()
         if answer.status != expected or not isinstance(document, dict):
-            raise ServiceError(f"{method} {path} answered {answer.status} {answer.code or answer.body[:200]!r}")
+            raise ServiceError(
+                f"{method} {path} answered {answer.status} {answer.code or answer.body[:200]!r}"
+            )
         return document
 
     def _answer(self, method: str, path: str, body: object, token: str | None) -> Answer:

@@ -32,7 +32,9 @@ def read_tokens(path: Path, count: int) -> Users:
 
 def mint_users(settings: Settings, count: int) -> Users:
     """Load users of an installation whose database this process reaches."""
-    return [(str(user), token) for user, token in make_tokens(settings, count, lifetime_seconds=LIFETIME_DEFAULT)]
+    return [
+        (str(user), token) for user, token in make_tokens(settings, count, lifetime_seconds=LIFETIME_DEFAULT)
+    ]
 
 
 def register_users(target: Target, count: int) -> Users:

@@ -168,7 +168,7 @@ def _overtaken(accepted: list[Attempt]) -> Iterator[str]:
 def _errors(history: History) -> Iterator[str]:
     for attempt in history.attempts:
         refused = attempt.status in (409, 429) and attempt.code
-        unable = attempt.status == 503 and attempt.code in DECLARED_503  # noqa: PLR2004 - HTTP
+        unable = attempt.status == 503 and attempt.code in DECLARED_503
         if not attempt.error and (attempt.accepted or refused or unable):
             continue
         what = f"{attempt.status} {attempt.code}".strip() if attempt.status else "no answer"

@@ -1,12 +1,12 @@
 """Replaying an event from its ledger rows alone, with the very functions that decided it.
 
-Each row becomes the request it came from, `allocation.decide` decides that request again on the replayed state,
-and the row it makes must be the row that stands in the ledger, hash included. What no rule can know from the
-ledger is taken as a fact of the row: that an account was closed, that a client withdrew, that a request was
-quarantined, the right under which somebody cancelled, and the cancellation deadline of that day.
+Each row becomes the request it came from, `allocation.decide` decides that request again on the replayed
+state, and the row it makes must be the row that stands in the ledger, hash included. What no rule can know
+from the ledger is taken as a fact of the row: that an account was closed, that a client withdrew, that a
+request was quarantined, the right under which somebody cancelled, and the cancellation deadline of that day.
 
-After a row that is not what it should be, the state follows the row as recorded, so that one fault is one finding
-(or a few) and not a wrong remainder.
+After a row that is not what it should be, the state follows the row as recorded, so that one fault is one
+finding (or a few) and not a wrong remainder.
 """
 
 import uuid
@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Final
 
-from shared.domain.allocation import PoisonError, append_row, cancel_booking, decide, decide_call_off_slice
+from shared.domain.allocation import PoisonError, append_row, decide, decide_call_off_slice
 from shared.domain.findings import Finding
 from shared.domain.ledger import CALL_OFF_SLICE, EVENT_SET, GENESIS, LedgerRow, chain_hash
 from shared.domain.outcomes import CANCELLED, CONFIRMED, DONE, FAILED, Verdict
-from shared.domain.replay_requests import recorded_cancel_until, request_of, set_event
-from shared.domain.requests import BOOK, CALL_OFF, KINDS
+from shared.domain.replay_requests import do_as_recorded, recorded_cancel_until, request_of, set_event
+from shared.domain.requests import CALL_OFF, KINDS
 from shared.domain.snapshot import BookingState, EventState, Snapshot
 from shared.ids import derived_uuid
 
@@ -46,7 +46,7 @@ class Replay:
     """One event's ledger, replayed row by row.
 
     `event` and `bookings` are the state after the last row: what the tables must hold. Memory: one event's
-    bookings. Some 25 µs a row.
+    bookings. Some 15 µs a row.
     """
 
     def __init__(self, event_id: int) -> None:
@@ -102,19 +102,17 @@ class Replay:
 
     def _expect(self, row: LedgerRow, before: _Before) -> LedgerRow | str:
         """The row that the replayed state makes of this row's request, or why it makes none."""
+        if not self.known and row.kind != EVENT_SET:
+            return "an event_set row before it"
         try:
             if row.kind == EVENT_SET:
                 return self._expect_event_set(row)
-            if not self.known:
-                return "an event_set row before it"
             if row.kind == CALL_OFF_SLICE:
                 return self._expect_slice(row, before)
             if row.kind in KINDS:
                 return self._expect_decision(row, before)
-        except PoisonError as error:
-            return f"no such row: {error.__cause__}"
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            return f"no such row: {error!r}"
+        except (PoisonError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return f"no such row: {error.__cause__ or error!r}"
         return "a known kind of row"
 
     def _expect_event_set(self, row: LedgerRow) -> LedgerRow:
@@ -173,7 +171,9 @@ class Replay:
         if row.arrival != arrival:
             found.append(_finding(row, "arrivals", "arrival", arrival, row.arrival))
         if row.decided_at < self._last_decided_at:
-            found.append(_finding(row, "clock", "decided_at", f"not before {self._last_decided_at}", row.decided_at))
+            found.append(
+                _finding(row, "clock", "decided_at", f"not before {self._last_decided_at}", row.decided_at)
+            )
         # When the row before has a wrong hash, chaining to what it should have been is no second fault.
         true_hash = chain_hash(before.last_hash, row)
         if row.hash not in (true_hash, chain_hash(self._true_hash, row)):
@@ -182,7 +182,9 @@ class Replay:
         self._follow(row, before)
         grew = self.event.booked > before.booked or row.kind == EVENT_SET
         if self.known and grew and self.event.booked > self.event.capacity:
-            found.append(_finding(row, "oversell", "booked", f"at most {self.event.capacity}", self.event.booked))
+            found.append(
+                _finding(row, "oversell", "booked", f"at most {self.event.capacity}", self.event.booked)
+            )
         return found
 
     def _follow(self, row: LedgerRow, before: _Before) -> None:
@@ -194,37 +196,9 @@ class Replay:
             booking.status = CONFIRMED
             live[event.id, booking.user_id] = booking
         event.booked = before.booked
-        if row.kind == BOOK and row.outcome == CONFIRMED:
-            self._record_booking(row)
-        elif row.outcome == CANCELLED or row.kind == CALL_OFF_SLICE:
-            self._record_cancellations(row)
+        do_as_recorded(self.snapshot, event, row)
         event.last_number, event.last_hash = row.number, row.hash
         event.last_arrival = before.last_arrival if row.arrival is None else row.arrival
-
-    def _record_booking(self, row: LedgerRow) -> None:
-        if row.booking_id is None or row.user_id is None or row.tickets is None:
-            return
-        booking = BookingState(
-            id=row.booking_id,
-            event_id=row.event_id,
-            user_id=row.user_id,
-            job_id=row.job_id,
-            tickets=row.tickets,
-            status=CONFIRMED,
-            price_minor=self.event.price_minor,
-            currency=self.event.currency,
-            arrival=row.arrival or 0,
-            created_at=row.decided_at,
-        )
-        self.event.booked += booking.tickets
-        self.bookings[booking.id] = self.snapshot.live[row.event_id, row.user_id] = booking
-
-    def _record_cancellations(self, row: LedgerRow) -> None:
-        named = row.facts.get("cancelled") if row.kind == CALL_OFF_SLICE else [str(row.booking_id)]
-        wanted = {text for text in named if isinstance(text, str)} if isinstance(named, list) else set()
-        for booking in self.bookings.values():
-            if str(booking.id) in wanted and booking.status == CONFIRMED:
-                cancel_booking(self.snapshot, self.event, booking)
 
 
 def _differences(row: LedgerRow, expected: LedgerRow | str) -> Iterator[Finding]:

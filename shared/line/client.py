@@ -55,6 +55,11 @@ def make_redis(url: str, *, max_connections: int = 64, socket_timeout: float = S
     return Redis(connection_pool=pool)
 
 
+def text_of(value: bytes | str) -> str:
+    """A reply as text: our clients get bytes, redis-py's types say that others may not."""
+    return value if isinstance(value, str) else value.decode()
+
+
 @cache
 def _script(name: str) -> tuple[str, str]:
     source = resources.files("shared.line").joinpath("scripts", f"{name}.lua").read_text()

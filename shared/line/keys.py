@@ -93,6 +93,11 @@ def lost(partition: int) -> str:
     return f"{LINE_PREFIX}{partition}:lost"
 
 
+def schedule_turn(entry_name: str) -> str:
+    """Held by the task worker that runs a schedule entry's current turn."""
+    return f"guichet:schedule:{entry_name}"
+
+
 def undecided_of_user(user_id: int | str) -> str:
     """The set of a user's undecided job ids."""
     return f"guichet:user:{user_id}:undecided"

@@ -9,7 +9,7 @@ import orjson
 
 from shared.domain.requests import PayloadError, decode_payload
 from shared.line import keys
-from shared.line.client import AnswerUnknownError, LineUnavailableError, ScriptRunner
+from shared.line.client import AnswerUnknownError, LineUnavailableError, ScriptRunner, text_of
 from shared.line.installation import Installation
 
 
@@ -84,4 +84,4 @@ def list_undecided_of_user(runner: ScriptRunner, user_id: int) -> list[uuid.UUID
         members = runner.redis.smembers(keys.undecided_of_user(user_id))
     except Exception as error:
         raise LineUnavailableError("The line did not answer.") from error
-    return sorted((uuid.UUID(member.decode()) for member in members), reverse=True)
+    return sorted((uuid.UUID(text_of(member)) for member in members), reverse=True)

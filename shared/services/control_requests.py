@@ -2,9 +2,10 @@
 
 import logging
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, Select, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from shared.db import transaction
@@ -49,37 +50,52 @@ def add(
     return job_id
 
 
-def put_into_line(engine: Engine, line: LineClient, job_ids: Iterable[uuid.UUID] | None = None) -> int:
+def put_into_line(engine: Engine, line: LineClient, job_ids: Collection[uuid.UUID] | None = None) -> int:
     """Puts requests that are not in the line yet into it; those of `job_ids`, or the oldest `BATCH`.
 
     Call it after the commit that wrote them. Safe to repeat: the job id is fixed, and one that the ledger
-    knows is only marked. Best effort: what fails stays for the schedule. Returns how many are in now.
+    knows is only marked. Best effort, never raises for an outage: what fails stays for the schedule. Returns
+    how many are in now.
     """
-    with transaction(engine) as session:
-        query = (
-            select(ControlRequest, Event.last_arrival, Decision.number)
-            .join(Event, Event.id == ControlRequest.event_id)
-            .outerjoin(Decision, Decision.job_id == ControlRequest.job_id)
-            .where(ControlRequest.queued_at.is_(None))
-            .order_by(ControlRequest.created_at, ControlRequest.job_id)
-            .limit(BATCH)
-        )
-        if job_ids is not None:
-            query = query.where(ControlRequest.job_id.in_(list(job_ids)))
-        waiting = session.execute(query).all()
-    queued = []
+    if job_ids is not None and not job_ids:
+        return 0
+    queued: list[uuid.UUID] = []
     try:
+        with transaction(engine) as session:
+            waiting = session.execute(_waiting(job_ids)).all()
         for request, last_arrival, number in waiting:
-            if number is not None or _send(line, request, last_arrival):
-                queued.append(request.job_id)
-    except UnavailableError as error:
-        log.warning("control requests wait for the line", extra={"reason": error.detail})
-    if queued:
+            if number is None and not _send(line, request, last_arrival):
+                log.error("the line refuses a control request", extra={"job_id": str(request.job_id)})
+                continue
+            queued.append(request.job_id)
+    except (UnavailableError, SQLAlchemyError) as error:
+        log.warning("control requests wait for the line", extra={"error": f"{type(error).__name__}: {error}"})
+    _mark_queued(engine, queued)
+    return len(queued)
+
+
+def _waiting(job_ids: Collection[uuid.UUID] | None) -> Select[ControlRequest, int, int | None]:
+    query = (
+        select(ControlRequest, Event.last_arrival, Decision.number)
+        .join(Event, Event.id == ControlRequest.event_id)
+        .outerjoin(Decision, Decision.job_id == ControlRequest.job_id)
+        .where(ControlRequest.queued_at.is_(None))
+        .order_by(ControlRequest.created_at, ControlRequest.job_id)
+        .limit(BATCH)
+    )
+    return query if job_ids is None else query.where(ControlRequest.job_id.in_(list(job_ids)))
+
+
+def _mark_queued(engine: Engine, job_ids: Collection[uuid.UUID]) -> None:
+    if not job_ids:
+        return
+    try:
         with transaction(engine) as session:
             session.execute(
-                update(ControlRequest).where(ControlRequest.job_id.in_(queued)).values(queued_at=func.now())
+                update(ControlRequest).where(ControlRequest.job_id.in_(job_ids)).values(queued_at=func.now())
             )
-    return len(queued)
+    except SQLAlchemyError as error:
+        log.warning("control requests will be put again", extra={"error": f"{type(error).__name__}: {error}"})
 
 
 def _send(line: LineClient, request: ControlRequest, last_arrival: int) -> bool:

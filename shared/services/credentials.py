@@ -22,7 +22,6 @@ from shared.store.clock import read_clock
 
 # The two-number advisory locks are a space of their own, apart from the worker's claims.
 _LOCK_CLASS: Final = 7001
-_FORGET_BATCH: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +73,6 @@ def settle(session: Session, attempt: Attempt, check: PasswordCheck, *, settings
     )
     user.password_hash = check.new_hash or user.password_hash
     return user
-
-
-def forget_old_failures(session: Session, *, settings: Settings) -> int:
-    """Removes at most 10,000 failures that no longer count; returns how many."""
-    old = (
-        select(LoginFailure.id)
-        .where(LoginFailure.failed_at < func.now() - timedelta(seconds=settings.login_window_seconds))
-        .limit(_FORGET_BATCH)
-    )
-    return len(
-        session.scalars(delete(LoginFailure).where(LoginFailure.id.in_(old)).returning(LoginFailure.id)).all()
-    )
 
 
 def _refuse_throttled(session: Session, *, email: str, address: str, settings: Settings) -> None:

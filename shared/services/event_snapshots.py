@@ -184,7 +184,7 @@ class EventSnapshots:
     def _load(self, ids: Iterable[int]) -> dict[int, EventSnapshot]:
         with transaction(self._engine) as session:
             self._pause = find_pause(session)
-            rows = session.execute(_QUERY.where(Event.id.in_(list(ids)))) if ids else []
+            rows = session.execute(_QUERY.where(Event.id.in_(list(ids))))
             return {row.id: EventSnapshot(**row._mapping) for row in rows}  # noqa: SLF001 - SQLAlchemy's public name
 
     def _put(self, event_id: int, snapshot: EventSnapshot | None, loaded_at: float, *, used: bool) -> None:

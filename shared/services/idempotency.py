@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, select, update
+from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -50,23 +49,6 @@ def store_answer(session: Session, *, actor: str, key_hash: bytes, answer: Store
         .where(_is(actor, key_hash))
         .values(status=answer.status, headers=dict(answer.headers), body=answer.body)
     )
-
-
-def delete_expired_keys(session: Session, *, before: datetime, limit: int = 1000) -> int:
-    """Forgets at most `limit` answers older than `before`; returns how many. For the schedule."""
-    oldest = (
-        select(IdempotencyKey.actor, IdempotencyKey.key_hash)
-        .where(IdempotencyKey.created_at < before)
-        .order_by(IdempotencyKey.created_at)
-        .limit(limit)
-        .subquery()
-    )
-    deleted = session.execute(
-        delete(IdempotencyKey)
-        .where(IdempotencyKey.actor == oldest.c.actor, IdempotencyKey.key_hash == oldest.c.key_hash)
-        .returning(IdempotencyKey.actor)
-    )
-    return len(deleted.all())
 
 
 def _is(actor: str, key_hash: bytes) -> ColumnElement[bool]:

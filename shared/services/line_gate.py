@@ -2,7 +2,9 @@
 
 import logging
 import threading
+import time
 from dataclasses import dataclass, field
+from typing import Final
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -18,6 +20,9 @@ from shared.settings import Settings
 from shared.store.line_state import get_installation, list_revocations
 
 log = logging.getLogger(__name__)
+
+WATCH_SECONDS: Final = 5.0
+RECHECK_SECONDS: Final = 1.0  # a closed gate is looked at again this often, however many ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,8 @@ class LineGate:
         self._settings, self._engine, self._redis = settings, engine, redis
         self._state = GateState(problems={"start": "The servers have not been checked yet."})
         self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._checked_at = float("-inf")
 
     @property
     def state(self) -> GateState:
@@ -50,17 +57,28 @@ class LineGate:
 
         Raises UnavailableError `line_unavailable` naming the problems.
         """
-        if self._state.problems and self._lock.acquire(blocking=False):
-            try:
-                self.check()
-            finally:
-                self._lock.release()
+        if self._state.problems:
+            with self._lock:  # the first request looks, the others wait for what it sees
+                if self._state.problems and time.monotonic() - self._checked_at > RECHECK_SECONDS:
+                    self.check()
         state = self._state
         if state.problems or state.installation is None:
             raise UnavailableError(
                 "line_unavailable", "; ".join(state.problems.values()), retry_after_seconds=2, parts=[*state.problems]
             )
         return state.installation
+
+    def watch(self) -> None:
+        """Looks again every few seconds, in a thread of its own: a server may come back with other settings."""
+        threading.Thread(target=self._watch_forever, name="line-gate", daemon=True).start()
+
+    def close(self) -> None:
+        """Ends the watch."""
+        self._closed.set()
+
+    def _watch_forever(self) -> None:
+        while not self._closed.wait(WATCH_SECONDS):
+            self.check()
 
     def check(self) -> GateState:
         """Looks at both servers. Five round trips; outside requests, but for the first."""
@@ -70,6 +88,7 @@ class LineGate:
         self._check_redis(problems, warnings, installation)
         if problems != self._state.problems or warnings != self._state.warnings:
             log.warning("line gate", extra={"problems": problems, "warnings": warnings})
+        self._checked_at = time.monotonic()
         outage_only = bool(problems) and set(problems) <= {"postgres", "redis"} and not self._state.problems
         if outage_only:
             return GateState(self._state.installation, problems, warnings)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -24,7 +24,6 @@ Revocations = Mapping[str, datetime]
 
 # Clocks of API hosts may differ a little: a revocation is remembered this long after the last token expired.
 _CLOCK_MARGIN: Final = timedelta(seconds=60)
-_FORGET_BATCH: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +128,6 @@ def revoke_user(session: Session, user_id: int, *, settings: Settings) -> Revoca
         .values(used_at=now)
     )
     return _revoke(session, [f"user:{user_id}"], settings=settings, now=now)
-
-
-def forget_expired(session: Session) -> int:
-    """Removes at most 10,000 expired refresh tokens and as many revocations; returns how many.
-
-    A used refresh token stays as long as it could be presented, so that its reuse is seen.
-    """
-    tokens = select(RefreshToken.id).where(RefreshToken.expires_at < func.now()).limit(_FORGET_BATCH)
-    subjects = select(RevokedToken.subject).where(RevokedToken.expires_at < func.now()).limit(_FORGET_BATCH)
-    removed = session.scalars(
-        delete(RefreshToken).where(RefreshToken.id.in_(tokens)).returning(RefreshToken.id)
-    ).all()
-    forgotten = session.scalars(
-        delete(RevokedToken).where(RevokedToken.subject.in_(subjects)).returning(RevokedToken.subject)
-    ).all()
-    return len(removed) + len(forgotten)
 
 
 def _next_pair(

@@ -101,12 +101,20 @@ class Guard:
     paused: bool
 
 
+def fetch_row(cursor: Cursor) -> tuple[Any, ...]:
+    """The one row of a statement that always gives one."""
+    row = cursor.fetchone()
+    if row is None:
+        raise LookupError("a statement that always gives a row gave none")
+    return row
+
+
 def begin(cursor: Cursor, partition: int) -> Guard:
     """Opens the transaction, checks that this very backend holds the partition, and reads the pause FOR SHARE:
     whoever pauses waits for running batches, and later ones see it. One round trip.
     """
     cursor.execute(_GUARD, (ADVISORY_CLASS, partition))
-    holds, paused = cursor.fetchone()
+    holds, paused = fetch_row(cursor)
     return Guard(holds, paused)
 
 
@@ -144,7 +152,7 @@ def load(cursor: Cursor, requests: Sequence[Request], cancel_until: timedelta) -
     )
     users = [request.user_id for request in requests if request.kind == BOOK]
     cursor.execute(_NOW_AND_CLOSED, (users,))
-    now, closed = cursor.fetchone()
+    now, closed = fetch_row(cursor)
     snapshot.closed_users.update(closed)
     if users:
         cursor.execute(_LIVE, ([request.event_id for request in requests if request.kind == BOOK], users))
@@ -164,7 +172,7 @@ def load_call_off(
     cursor.execute(_LIVE_OF_EVENT, (request.event_id, limit))
     bookings = _remember(snapshot, cursor.fetchall())
     cursor.execute("select clock_timestamp()")
-    return snapshot, bookings, cursor.fetchone()[0]
+    return snapshot, bookings, fetch_row(cursor)[0]
 
 
 def _booking(values: Sequence[Any]) -> BookingState:

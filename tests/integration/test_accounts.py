@@ -85,7 +85,7 @@ class TestRegister:
         with transaction(engine) as session:
             assert session.scalars(select(User)).all() == []
 
-    def test_of_many_at_once_one_gets_the_address(self, app: Flask, engine: Engine) -> None:
+    def test_of_many_at_once_one_gets_the_address(self, app: Flask) -> None:
         answers: list[int] = []
         barrier = threading.Barrier(8)
 

@@ -133,7 +133,9 @@ class TestFaultsInTheLedger:
         findings = {(f.check, f.event_id, f.number, f.job_id, f.what) for f in audit(engine).findings}
         assert findings == {("rules", 7, 6, row.job_id, "reason"), ("chain", 7, 6, row.job_id, "hash")}
 
-    def test_a_changed_user(self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]) -> None:
+    def test_a_changed_user(
+        self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]
+    ) -> None:
         tamper("update decisions set user_id = user_id + 5 where event_id = 7 and number = 3")
         finding = only(audit(engine))
         assert (finding.check, finding.job_id) == ("bookings", ledger.rows[2].job_id)
@@ -143,25 +145,33 @@ class TestFaultsInTheLedger:
         tamper("delete from decisions where event_id = 7 and number = 6")
         assert places(audit(engine)) == {("numbers", 7), ("arrivals", 7), ("chain", 7)}
 
-    def test_a_deleted_last_row(self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]) -> None:
+    def test_a_deleted_last_row(
+        self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]
+    ) -> None:
         tamper("delete from decisions where event_id = 7 and number = 8")
         found = {(f.check, f.what) for f in audit(engine).findings}
         heads = {("event_head", name) for name in ("last_number", "last_hash", "last_arrival")}
         booking = ledger.rows[7].booking_id
         assert found == heads | {("event_counters", "booked"), ("bookings", f"booking {booking}")}
 
-    def test_a_hole_in_the_numbers(self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]) -> None:
+    def test_a_hole_in_the_numbers(
+        self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]
+    ) -> None:
         tamper("update decisions set number = 9 where event_id = 7 and number = 8")
         assert ("numbers", 9) in places(audit(engine))
 
-    def test_a_swapped_order(self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]) -> None:
+    def test_a_swapped_order(
+        self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]
+    ) -> None:
         tamper("update decisions set number = 100 where event_id = 7 and number = 2")
         tamper("update decisions set number = 2 where event_id = 7 and number = 3")
         tamper("update decisions set number = 3 where event_id = 7 and number = 100")
         found = [(f.number, f.expected, f.found) for f in audit(engine).findings if f.check == "arrivals"]
         assert found == [(2, 1, 2), (3, 3, 1), (4, 2, 3)]
 
-    def test_a_broken_chain(self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]) -> None:
+    def test_a_broken_chain(
+        self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]
+    ) -> None:
         tamper("update decisions set hash = sha256('x') where event_id = 7 and number = 4")
         finding = only(audit(engine))
         assert (finding.check, finding.event_id, finding.number) == ("chain", 7, 4)
@@ -182,7 +192,9 @@ class TestFaultsInTheLedger:
         assert places(tally) == {("oversell", 3), ("rules", 3), ("oversell", None)}
         assert {f.event_id for f in tally.findings} == {3}
 
-    def test_rows_of_no_event(self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]) -> None:
+    def test_rows_of_no_event(
+        self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]
+    ) -> None:
         tamper("delete from events where id = 9")
         assert {(f.check, f.event_id) for f in audit(engine).findings} == {("rules", 9), ("bookings", 9)}
 
@@ -206,7 +218,11 @@ class TestFaultsInTheTables:
             ("max_per_booking = 1", "event_fields", "max_per_booking"),
             ("status = 'draft'", "event_fields", "status"),
             ("deleted_at = now()", "event_fields", "deleted"),
-            ("starts_at = starts_at + interval '1s', ends_at = ends_at + interval '1d'", "event_fields", "starts_at"),
+            (
+                "starts_at = starts_at + interval '1s', ends_at = ends_at + interval '1d'",
+                "event_fields",
+                "starts_at",
+            ),
             ("sales_open_at = created_at - interval '1y'", "event_fields", "sales_open_at"),
             ("sales_close_at = sales_close_at - interval '1s'", "event_fields", "sales_close_at"),
             ("sales_paused = true", "event_fields", "sales_paused"),
@@ -214,14 +230,22 @@ class TestFaultsInTheTables:
             ("currency = 'CHF'", "event_fields", "currency"),
         ],
     )
-    def test_an_event_changed_behind_the_ledgers_back(  # noqa: PLR0913
-        self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None], change: str, check: str, what: str
+    def test_an_event_changed_behind_the_ledgers_back(
+        self,
+        engine: Engine,
+        ledger: TruthfulLedger,
+        tamper: Callable[..., None],
+        change: str,
+        check: str,
+        what: str,
     ) -> None:
         tamper(f"update events set {change} where id = 7")
         finding = only(audit(engine))
         assert (finding.check, finding.what, finding.event_id) == (check, what, 7)
 
-    def test_a_counter_that_is_off(self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]) -> None:
+    def test_a_counter_that_is_off(
+        self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]
+    ) -> None:
         tamper("update events set booked = 5 where id = 7")
         found = {(f.check, f.what, f.expected, f.found) for f in audit(engine).findings}
         assert found == {("event_counters", "booked", 6, 5), ("event_counters", "sum of live bookings", 6, 5)}
@@ -235,7 +259,7 @@ class TestFaultsInTheTables:
         booking = ledger.rows[2].booking_id
         tamper(f"update bookings set {change} where id = :id", id=booking)
         found = {(f.what, f.job_id) for f in audit(engine).findings if f.check == "bookings"}
-        assert found == {(f"booking {booking}: {change.split()[0]}", ledger.rows[2].job_id)}
+        assert found == {(f"booking {booking}: {change.split(maxsplit=1)[0]}", ledger.rows[2].job_id)}
 
     def test_a_booking_of_another_job(
         self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]
@@ -249,9 +273,14 @@ class TestFaultsInTheTables:
         booking = ledger.rows[1].booking_id
         tamper("update bookings set status = 'confirmed', cancelled_at = null where id = :id", id=booking)
         found = {(f.check, f.what) for f in audit(engine).findings}
-        assert found == {("bookings", f"booking {booking}: status"), ("event_counters", "sum of live bookings")}
+        assert found == {
+            ("bookings", f"booking {booking}: status"),
+            ("event_counters", "sum of live bookings"),
+        }
 
-    def test_a_missing_booking(self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]) -> None:
+    def test_a_missing_booking(
+        self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]
+    ) -> None:
         booking = ledger.rows[2].booking_id
         tamper("delete from bookings where id = :id", id=booking)
         found = {(f.check, f.what, f.found) for f in audit(engine).findings}
@@ -271,7 +300,9 @@ class TestFaultsInTheTables:
         found = {(f.check, f.job_id) for f in audit(engine).findings}
         assert found == {("bookings", job), ("one_live_booking", job), ("event_counters", None)}
 
-    def test_a_missing_audit_row(self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]) -> None:
+    def test_a_missing_audit_row(
+        self, engine: Engine, ledger: TruthfulLedger, tamper: Callable[..., None]
+    ) -> None:
         tamper("delete from audit_log where job_id = :job", job=ledger.rows[0].job_id)
         finding = only(audit(engine))
         assert (finding.check, finding.number, finding.job_id) == ("audit_log", 1, ledger.rows[0].job_id)
@@ -324,11 +355,15 @@ def put_job(redis: "Redis", job_id: uuid.UUID, *, status: str, result: object = 
     redis.hset(keys.job(str(job_id)), mapping={"status": status, "origin": "bookings-7", "data": "[]"})
     if result is not None:
         redis.delete(keys.result(str(job_id)))
-        redis.xadd(keys.result(str(job_id)), {"type": "1", "return_value": base64.b64encode(orjson.dumps(result))})
+        redis.xadd(
+            keys.result(str(job_id)), {"type": "1", "return_value": base64.b64encode(orjson.dumps(result))}
+        )
 
 
 class TestTheLine:
-    def test_that_tells_the_truth_passes(self, settings: Settings, ledger: TruthfulLedger, line: "Redis") -> None:
+    def test_that_tells_the_truth_passes(
+        self, settings: Settings, ledger: TruthfulLedger, line: "Redis"
+    ) -> None:
         waiting, flying = uuid7(), uuid7()
         put_job(line, waiting, status="queued")
         put_job(line, flying, status="started")
@@ -348,10 +383,16 @@ class TestTheLine:
         self, settings: Settings, ledger: TruthfulLedger, line: "Redis"
     ) -> None:
         row = ledger.rows[5]
-        put_job(line, row.job_id, status="failed", result=reply_of(row) | {"outcome": "confirmed", "number": 1})
+        put_job(
+            line, row.job_id, status="failed", result=reply_of(row) | {"outcome": "confirmed", "number": 1}
+        )
         found = {(f.check, f.number, f.job_id, f.what, f.found) for f in run_audit(settings).findings}
         place = ("line_status", 6, row.job_id)
-        assert found == {(*place, "status", "failed"), (*place, "outcome", "confirmed"), (*place, "number", 1)}
+        assert found == {
+            (*place, "status", "failed"),
+            (*place, "outcome", "confirmed"),
+            (*place, "number", 1),
+        }
 
     def test_a_decision_that_the_ledger_does_not_know(
         self, settings: Settings, ledger: TruthfulLedger, line: "Redis"
@@ -376,7 +417,9 @@ class TestTheLine:
         line.rpush(keys.queue(7), str(row.job_id))
         assert places(run_audit(settings)) == {("line_waiting", 3)}
 
-    def test_a_reply_under_way_is_a_note(self, settings: Settings, ledger: TruthfulLedger, line: "Redis") -> None:
+    def test_a_reply_under_way_is_a_note(
+        self, settings: Settings, ledger: TruthfulLedger, line: "Redis"
+    ) -> None:
         row = ledger.rows[2]
         put_job(line, row.job_id, status="started")
         line.rpush(keys.in_flight(7), str(row.job_id))
@@ -412,7 +455,9 @@ class TestTheLine:
         assert tally.ok
         assert len(tally.notes) == 1
 
-    def test_a_redis_of_another_installation(self, settings: Settings, ledger: TruthfulLedger, line: "Redis") -> None:
+    def test_a_redis_of_another_installation(
+        self, settings: Settings, ledger: TruthfulLedger, line: "Redis"
+    ) -> None:
         line.set(keys.INSTALLATION, "another:8")
         assert only(run_audit(settings)).what == "installation"
 
@@ -438,13 +483,21 @@ class TestCommand:
         assert f"rules: event 7, number 6, job {ledger.rows[5].job_id}: reason: expected sold_out" in output
         assert "and 1 more" in output
 
-    def test_writes_json(self, settings: Settings, ledger: TruthfulLedger, tamper: Callable[..., None]) -> None:
-        tamper("update events set last_hash = sha256('x'), starts_at = now(), sales_close_at = now() where id = 7")
+    def test_writes_json(
+        self, settings: Settings, ledger: TruthfulLedger, tamper: Callable[..., None]
+    ) -> None:
+        tamper(
+            "update events set last_hash = sha256('x'), starts_at = now(), sales_close_at = now() where id = 7"
+        )
         code, output = self.run(settings, "--json", "--event", "7")
         report = orjson.loads(output)
         assert code == 1
         assert not report["ok"]
-        assert {finding["what"] for finding in report["findings"]} == {"last_hash", "starts_at", "sales_close_at"}
+        assert {finding["what"] for finding in report["findings"]} == {
+            "last_hash",
+            "starts_at",
+            "sales_close_at",
+        }
 
     def test_a_redis_that_is_away_is_a_note(self, settings: Settings, ledger: TruthfulLedger) -> None:
         options = ("--redis-url", "unix:///nowhere/redis.sock")

@@ -64,7 +64,9 @@ class TestCreateAdmin:
     @pytest.mark.parametrize(
         "arguments", [("nobody",), ("root@example.org", "--password", "short")], ids=["address", "password"]
     )
-    def test_refuses_what_registering_would_refuse(self, run: Runner, engine: Engine, arguments: tuple[str]) -> None:
+    def test_refuses_what_registering_would_refuse(
+        self, run: Runner, engine: Engine, arguments: tuple[str]
+    ) -> None:
         assert run(*arguments).exit_code != 0
         with transaction(engine) as session:
             assert session.scalars(select(User)).all() == []

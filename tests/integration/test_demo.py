@@ -26,7 +26,9 @@ class TestSeed:
 
     def test_puts_its_bookings_into_the_line(self, settings: Settings, redis_client: Redis) -> None:
         seed(settings)
-        waiting = sum(redis_client.llen(f"rq:queue:bookings-{number}") for number in range(settings.partitions))
+        waiting = sum(
+            redis_client.llen(f"rq:queue:bookings-{number}") for number in range(settings.partitions)
+        )
         assert waiting == sum(len(event.tickets) for event in EVENTS)
 
     def test_goes_on_where_it_was_interrupted(self, settings: Settings, engine: Engine) -> None:

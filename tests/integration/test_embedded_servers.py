@@ -25,7 +25,7 @@ def deep_folder() -> Iterator[Path]:
 
 
 class TestPostgres:
-    def test_has_what_the_promises_need(self, postgres: EmbeddedPostgres, database_url: str) -> None:
+    def test_has_what_the_promises_need(self, database_url: str) -> None:
         engine = make_engine(database_url)
         with transaction(engine) as session:
             assert postgres_problems(session) == []
@@ -37,7 +37,7 @@ class TestPostgres:
             execute(own_postgres, "insert into t values (1)")
             crash()
             own_postgres.start()
-        assert execute(own_postgres, "select count(*) from t") == 2  # noqa: PLR2004
+        assert execute(own_postgres, "select count(*) from t") == 2
 
     def test_takes_over_from_a_server_left_behind(self, own_postgres: EmbeddedPostgres) -> None:
         left_behind = own_postgres.pids[0]
@@ -58,6 +58,11 @@ class TestPostgres:
             assert execute(server, "select 1") == 1
         finally:
             server.stop()
+
+    def test_leaves_no_process_behind(self, own_postgres: EmbeddedPostgres) -> None:
+        pid = own_postgres.pids[0]
+        own_postgres.stop()
+        assert not psutil.pid_exists(pid)
 
 
 class TestRedis:
@@ -109,13 +114,8 @@ class TestRedis:
 
 def execute(server: EmbeddedPostgres, statement: str) -> object:
     """Runs one statement in a transaction; its only value, if it has one."""
-    with closing(psycopg2.connect(server.url.replace("+psycopg2", ""))) as connection, connection:
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchone()[0] if cursor.description else None
-
-
-def test_no_server_outlives_its_owner(own_postgres: EmbeddedPostgres) -> None:
-    pid = own_postgres.pids[0]
-    own_postgres.stop()
-    assert not psutil.pid_exists(pid)
+    connection = psycopg2.connect(server.url.replace("+psycopg2", ""))
+    with closing(connection), connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        row = cursor.fetchone() if cursor.description else None
+        return row[0] if row else None

@@ -191,14 +191,16 @@ class TestPaging:
         assert client.get("/api/events?limit=3", headers=headers).status_code == 200
 
     def test_starts_in_the_index_right_behind_the_cursor(self, client: FlaskClient, engine: Engine) -> None:
-        """On 20,000 events, half of them over: a page in the middle reads a page's worth of index, no more."""
+        """On 20,000 events, half of them over: a page in the middle reads a page of index, no more."""
         host = make_user(engine, role="host")
         with transaction(engine) as session:
             session.execute(
                 text("""
-                    insert into events (host_id, title, time_zone, starts_at, ends_at, sales_close_at, capacity, status)
+                    insert into events
+                        (host_id, title, time_zone, starts_at, ends_at, sales_close_at, capacity, status)
                     select :host, 'e' || n, 'UTC', at, at + interval '2 hours', at, 10, 'scheduled'
-                    from generate_series(1, 20000) n, lateral (select now() + (n - 10000) * interval '1 hour') t (at)
+                    from generate_series(1, 20000) n,
+                        lateral (select now() + (n - 10000) * interval '1 hour') t (at)
                 """),
                 {"host": host.id},
             )
@@ -206,7 +208,8 @@ class TestPaging:
             middle = session.execute(
                 text("""
                     explain (analyze, format json) select * from events e
-                    where e.deleted_at is null and e.ends_at > now() and e.starts_at > now() - interval '366 days'
+                    where e.deleted_at is null
+                        and e.ends_at > now() and e.starts_at > now() - interval '366 days'
                         and (e.starts_at, e.id) > (now() + interval '5000 hours', 1)
                     order by e.starts_at, e.id limit 21
                 """)

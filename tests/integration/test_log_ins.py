@@ -10,14 +10,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from redis import Redis
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, select, update
 from werkzeug.test import TestResponse
 
 from shared.clock import utc_now
 from shared.db import transaction
 from shared.line import keys
-from shared.models import LoginFailure, RefreshToken, RevokedToken, User
-from shared.services import credentials, token_families
+from shared.models import LoginFailure, RevokedToken, User
 from shared.services.passwords import Passwords
 from shared.settings import Settings
 from tests.account_calls import OTHER, WRONG, bearer, log_in, profile_status, refresh, register
@@ -147,17 +146,6 @@ class TestThrottle:
             answer = client.delete("/api/auth/account", json={"password": WRONG}, headers=bearer(ada))
             assert answer.status_code == status
 
-    @pytest.mark.usefixtures("ada")
-    def test_old_failures_are_forgotten(
-        self, client: FlaskClient, engine: Engine, settings: Settings
-    ) -> None:
-        self._fail(client, 2)
-        self._pass_time(engine, seconds=settings.login_window_seconds + 1)
-        self._fail(client, 1)
-        with transaction(engine) as session:
-            assert credentials.forget_old_failures(session, settings=settings) == 2
-            assert len(session.scalars(select(LoginFailure)).all()) == 1
-
     def _pass_time(self, engine: Engine, *, seconds: int) -> None:
         with transaction(engine) as session:
             session.execute(
@@ -219,22 +207,6 @@ class TestRefresh:
 
     def test_a_refresh_token_opens_nothing_else(self, client: FlaskClient, ada: dict[str, Any]) -> None:
         assert profile_status(client, {"token": ada["refresh_token"]}) == 401
-
-    def test_expired_rows_are_forgotten_and_used_ones_kept(
-        self, client: FlaskClient, engine: Engine, ada: dict[str, Any]
-    ) -> None:
-        refresh(client, ada["refresh_token"])
-        client.post("/api/auth/logout", headers=bearer(ada))
-        with transaction(engine) as session:
-            assert token_families.forget_expired(session) == 0
-            session.execute(
-                text(
-                    "update refresh_tokens set expires_at = now() - interval '1 s' where used_at is not null"
-                )
-            )
-            session.execute(text("update revoked_tokens set expires_at = now() - interval '1 s'"))
-            assert token_families.forget_expired(session) == 3
-            assert session.scalars(select(RefreshToken)).all() == []
 
 
 class TestLogOut:

@@ -72,7 +72,11 @@ class TestTokens:
         assert not (tmp_path / "out").exists()
 
     def test_need_a_secret(self, settings: Settings, tmp_path: Path) -> None:
-        environ = {"DATABASE_URL": settings.database_url, "GUICHET_DATA": str(tmp_path / "none"), "GUICHET_SECRET_KEY": ""}
+        environ = {
+            "DATABASE_URL": settings.database_url,
+            "GUICHET_DATA": str(tmp_path / "none"),
+            "GUICHET_SECRET_KEY": "",
+        }
         result = CliRunner().invoke(command, ["--count", "1", "--out", str(tmp_path / "out")], env=environ)
         assert result.exit_code == 1
         assert "GUICHET_SECRET_KEY" in result.output

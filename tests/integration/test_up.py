@@ -36,7 +36,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(what: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever it becomes
+def wait_for(what: Callable[[], Any]) -> Any:
     """The first true value of `what()`."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
@@ -55,6 +55,7 @@ class Installation:
         self.log = folder / "output"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self.seen: set[int] = set()
 
     def environ(self, **changes: str) -> dict[str, str]:
         """Ours, without servers of this machine."""
@@ -68,8 +69,10 @@ class Installation:
         """Starts and returns when it is ready."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(UP, cwd=self.folder, env=self.environ(), stdout=log, stderr=log)
-        wait_for(lambda: self.process_ended() or self.is_ready())
+        # an earlier run's processes may answer until they are ended
+        wait_for(lambda: self.process_ended() or (self.has_new_processes() and self.is_ready()))
         assert not self.process_ended(), self.output()
+        self.seen |= set(self.pids())
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
         """Stops and returns the exit code."""
@@ -83,7 +86,13 @@ class Installation:
     def refusal(self, **changes: str) -> str:
         """What another `up` says, which must not start."""
         done = subprocess.run(
-            UP, cwd=self.folder, env=self.environ(**changes), capture_output=True, text=True, check=False, timeout=60
+            UP,
+            cwd=self.folder,
+            env=self.environ(**changes),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
         assert done.returncode == 1, done.stdout
         return done.stderr
@@ -96,6 +105,10 @@ class Installation:
         """Everything it printed."""
         return self.log.read_text(errors="replace")
 
+    def has_new_processes(self) -> bool:
+        """True when nothing that run.json names was there before."""
+        return (self.data / "run.json").exists() and not self.seen & set(self.pids())
+
     def run(self) -> dict[str, Any]:
         """run.json."""
         document: dict[str, Any] = json.loads((self.data / "run.json").read_text())
@@ -104,6 +117,15 @@ class Installation:
     def pids(self) -> list[int]:
         """Everything that runs."""
         return [pid for group in self.run()["processes"].values() for pid in group]
+
+    def select(self, query: str) -> list[Any]:
+        """One column of the database that run.json names."""
+        engine = create_engine(sqlalchemy_url(self.run()["database_url"]))
+        try:
+            with engine.connect() as connection:
+                return list(connection.scalars(text(query)))
+        finally:
+            engine.dispose()
 
     def is_ready(self) -> bool:
         """True when /readyz is 200."""
@@ -118,14 +140,24 @@ class Installation:
             return body
 
 
-@pytest.fixture
-def installation() -> Iterator[Installation]:
-    """A folder in which nothing has run yet."""
+@pytest.fixture(scope="module")
+def shared_installation() -> Iterator[Installation]:
+    """One installation for all tests: starting takes seconds."""
     folder = Path(tempfile.mkdtemp(prefix="guichet-up-"))
     installation = Installation(folder)
     yield installation
     installation.stop()
+    left = [pid for pid in installation.seen if is_running(pid)]
     shutil.rmtree(folder, ignore_errors=True)
+    assert not left, installation.output()
+
+
+@pytest.fixture
+def installation(shared_installation: Installation) -> Installation:
+    """The installation, running."""
+    if shared_installation.process_ended():
+        shared_installation.start()
+    return shared_installation
 
 
 def is_running(pid: int) -> bool:
@@ -136,42 +168,26 @@ def is_running(pid: int) -> bool:
 
 
 class TestUp:
-    def test_opens_with_a_demo_and_keeps_its_data(self, installation: Installation) -> None:
-        installation.start()
+    def test_says_what_runs_and_who_may_log_in(self, installation: Installation) -> None:
         run = installation.run()
         assert run["base_url"] == f"http://127.0.0.1:{installation.port}"
         assert run["admin"] == {"email": ADMIN.email, "password": ADMIN.password}
         assert all(run["processes"][name] for name in ("web", "worker", "tasks", "postgres", "redis"))
+        assert all(is_running(pid) for pid in installation.pids())
         wait_for(lambda: f"open at {run['base_url']}" in installation.output())
         assert ADMIN.password in installation.output()
-        first = ids_of_events(run)
-        assert first
-
-        pids = installation.pids()
-        assert installation.stop(signal.SIGINT) == 0
-        assert not [pid for pid in pids if is_running(pid)]
-        assert not (installation.data / "run.json").exists()
-
-        installation.start()
-        assert ids_of_events(installation.run()) == first
-        assert installation.stop(signal.SIGTERM) == 0
 
     def test_sells_the_demos_sold_out_event_through_the_line(self, installation: Installation) -> None:
-        installation.start()
-        engine = create_engine(sqlalchemy_url(installation.run()["database_url"]))
+        query = "select capacity - booked from events where code = 'DEMO-SOLD-OUT'"
+        wait_for(lambda: installation.select(query) == [0])
 
-        def left() -> bool:
-            with engine.connect() as connection:
-                query = text("select capacity - booked from events where code = 'DEMO-SOLD-OUT'")
-                return connection.scalar(query) == 0
-
-        try:
-            wait_for(left)
-        finally:
-            engine.dispose()
+    def test_refuses_to_run_twice_or_without_its_port(
+        self, installation: Installation, tmp_path: Path
+    ) -> None:
+        assert "another `guichet up`" in installation.refusal()
+        assert f"port {installation.port}" in installation.refusal(GUICHET_DATA=str(tmp_path / "other"))
 
     def test_starts_again_what_dies(self, installation: Installation) -> None:
-        installation.start()
         before = installation.run()["processes"]
         for name in ("worker", "tasks", "web", "redis", "postgres"):
             os.kill(before[name][0], signal.SIGKILL)
@@ -182,37 +198,28 @@ class TestUp:
 
         wait_for(all_new)
         wait_for(installation.is_ready)
-        assert all(is_running(pid) for pid in installation.pids())
+        wait_for(lambda: all(is_running(pid) for pid in installation.pids()))
+        installation.seen |= set(installation.pids())
 
     def test_takes_over_from_one_that_was_killed(self, installation: Installation) -> None:
-        installation.start()
         orphans = installation.pids()
         installation.stop(signal.SIGKILL)
         installation.start()
-        assert not set(orphans) & set(installation.pids())
         assert not [pid for pid in orphans if is_running(pid)]
 
-    def test_refuses_to_run_twice_or_without_its_port(self, installation: Installation, tmp_path: Path) -> None:
+    def test_stops_everything_and_keeps_the_data(self, installation: Installation) -> None:
+        pids = installation.pids()
+        events = installation.select("select id from events order by id")
+        assert installation.stop(signal.SIGINT) == 0
+        assert not [pid for pid in pids if is_running(pid)]
+        assert not (installation.data / "run.json").exists()
+
+        strong = "zq9-Vw3kLm7_Xc2Rt5yUo8pNa1sDf4gH"
+        assert "demo" in installation.refusal(GUICHET_ENV="production", GUICHET_SECRET_KEY=strong)
+        assert "GUICHET_SECRET_KEY" in installation.refusal(
+            GUICHET_ENV="production", GUICHET_SECRET_KEY="short"
+        )
+
         installation.start()
-        assert "another `guichet up`" in installation.refusal()
-        assert f"port {installation.port}" in installation.refusal(GUICHET_DATA=str(tmp_path / "other"))
-
-    def test_refuses_a_weak_secret_in_production(self, installation: Installation) -> None:
-        answer = installation.refusal(GUICHET_ENV="production", GUICHET_SECRET_KEY="short")
-        assert "GUICHET_SECRET_KEY" in answer
-
-    def test_refuses_the_demo_in_production(self, installation: Installation) -> None:
-        installation.start()
-        installation.stop()
-        secret = "zq9-Vw3kLm7_Xc2Rt5yUo8pNa1sDf4gH"  # noqa: S105 - made up here
-        answer = installation.refusal(GUICHET_ENV="production", GUICHET_SECRET_KEY=secret)
-        assert "demo" in answer
-
-
-def ids_of_events(run: dict[str, Any]) -> list[int]:
-    """Ids of all events, from the database that run.json names."""
-    engine = create_engine(sqlalchemy_url(run["database_url"]))
-    with engine.connect() as connection:
-        ids = list(connection.scalars(text("select id from events order by id")))
-    engine.dispose()
-    return ids
+        assert installation.select("select id from events order by id") == events
+        assert installation.stop(signal.SIGTERM) == 0

@@ -1,5 +1,7 @@
 """When a load test's requests are due."""
 
+from itertools import pairwise
+
 import pytest
 
 from scripts.load.arrivals import Arrivals, due_times
@@ -14,7 +16,7 @@ class TestDueTimes:
         dues = list(due_times("poisson", 20_000, rate=200, seed=1))
         assert dues == sorted(dues)
         assert dues[-1] == pytest.approx(100, rel=0.03)
-        gaps = [later - earlier for earlier, later in zip(dues, dues[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(dues)]
         mean = sum(gaps) / len(gaps)
         variance = sum((gap - mean) ** 2 for gap in gaps) / len(gaps)
         assert variance == pytest.approx(mean**2, rel=0.1)  # exponential: as wide as its mean

@@ -103,7 +103,7 @@ class TestCurrentIdentity:
 
     def test_survives_json_nested_too_deep(self, app: Flask) -> None:
         bomb = base64.urlsafe_b64encode(b"[" * 100_000).rstrip(b"=").decode()
-        for token in (f"{bomb}.{bomb}.x", f"{access_token().split('.')[0]}.{bomb}.x"):
+        for token in (f"{bomb}.{bomb}.x", f"{access_token().split('.')[0]}.{bomb}.eHh4"):
             with pytest.raises(GuichetError) as refusal:
                 identify(app, token)
             assert refusal.value.code == "unauthenticated"
@@ -162,10 +162,3 @@ class TestVerifiedTokens:
         assert len(verified) == 3
         assert verified.find("a", now=0.0) is None
         assert verified.find("d", now=0.0) == identities["d"]
-
-
-def test_ten_thousand_tokens_are_minted_in_seconds() -> None:
-    started = time.monotonic()
-    for _ in range(1_000):
-        access_token()
-    assert time.monotonic() - started < 1.0

@@ -80,9 +80,13 @@ class TestCap:
         thread = threading.Thread(target=hash_slowly)
         thread.start()
         started.wait()
-        with pytest.raises(UnavailableError, match="Too many") as refusal:
+
+        def check_meanwhile() -> None:
             while thread.is_alive():
                 passwords.check(PASSWORD, None)
+
+        with pytest.raises(UnavailableError, match="Too many") as refusal:
+            check_meanwhile()
         thread.join()
         assert refusal.value.code == "overloaded"
         assert refusal.value.retry_after_seconds > 0

@@ -67,7 +67,13 @@ class TestTruthfulLedger:
         assert run.open_slices == {}
         assert run.rows == len(ledger.rows)
         reasons = {row.reason for row in ledger.rows}
-        assert {"sold_out", "not_enough_left", "already_booked", "account_closed", "event_cancelled"} <= reasons
+        assert {
+            "sold_out",
+            "not_enough_left",
+            "already_booked",
+            "account_closed",
+            "event_cancelled",
+        } <= reasons
 
     def test_of_a_cancellation_by_the_host_after_the_deadline(self) -> None:
         ledger = TruthfulLedger()
@@ -111,7 +117,9 @@ def test_whatever_the_rules_decide_replays_without_a_finding(seed: int, capacity
     for _ in range(40):
         user = chance.randint(2, 9)
         if chance.random() < 0.6:
-            ledger.book(user, chance.randint(1, 5), withdrawn=chance.random() < 0.1, closed=chance.random() < 0.1)
+            ledger.book(
+                user, chance.randint(1, 5), withdrawn=chance.random() < 0.1, closed=chance.random() < 0.1
+            )
         elif chance.random() < 0.7 and ledger.snapshot.bookings:
             right = chance.choice(["owner", "host", "admin"])
             ledger.cancel(user, chance.choice(list(ledger.snapshot.bookings)), acting_as=right)
@@ -153,7 +161,12 @@ class TestAForgedRow:
         ledger.rows.append(forged_booking(ledger, user_id=3, tickets=2))
         run, findings = replay(rechain(ledger.rows))
         assert places(findings) == {("rules", 2)}
-        assert {finding.what for finding in findings} == {"outcome", "reason", "booking_id", "available_after"}
+        assert {finding.what for finding in findings} == {
+            "outcome",
+            "reason",
+            "booking_id",
+            "available_after",
+        }
         assert run.event.booked == 2
 
     def test_that_keeps_a_cancelled_booking(self) -> None:
@@ -182,7 +195,13 @@ class TestAForgedRow:
 
     @pytest.mark.parametrize(
         "facts",
-        [{}, {"capacity": "9"}, {"starts_at": "soon"}, {"starts_at": None}, {"sales_close_at": "2026-01-01T00:00:00"}],
+        [
+            {},
+            {"capacity": "9"},
+            {"starts_at": "soon"},
+            {"starts_at": None},
+            {"sales_close_at": "2026-01-01T00:00:00"},
+        ],
     )
     def test_whose_facts_are_not_an_events(self, facts: dict[str, object]) -> None:
         ledger = TruthfulLedger()

@@ -4,7 +4,7 @@ import pytest
 
 from shared.settings import Settings, SettingsError, load_settings
 
-STRONG_SECRET = "zq9-Vw3kLm7_Xc2Rt5yUo8pNa1sDf4gH"  # noqa: S105 - made up here
+STRONG_SECRET = "zq9-Vw3kLm7_Xc2Rt5yUo8pNa1sDf4gH"
 
 
 class TestDefaults:

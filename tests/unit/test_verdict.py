@@ -85,7 +85,10 @@ PLANTS: dict[str, tuple[str, Plant]] = {
     "an accepted job without a decision": ("lost", lambda h: h.ledger.pop()),
     "one key, two jobs": ("doubled", lambda h: h.attempts[0].job_ids.append("job-3")),
     "one job, two requests": ("doubled", lambda h: h.attempts.append(attempt(9, 1, job_ids=["job-2"]))),
-    "a job decided twice": ("doubled", lambda h: h.ledger.append(refusal(5, 4, "sold_out", 0, job_id="job-4"))),
+    "a job decided twice": (
+        "doubled",
+        lambda h: h.ledger.append(refusal(5, 4, "sold_out", 0, job_id="job-4")),
+    ),
     "two bookings of one user": ("doubled", lambda h: setattr(h.attempts[1], "user", "user-2")),
     "a hole in the numbers": ("inverted", lambda h: change(h, 3, number=5)),
     "arrivals out of order": ("inverted", lambda h: (change(h, 1, arrival=2), change(h, 2, arrival=1))),
@@ -101,12 +104,24 @@ PLANTS: dict[str, tuple[str, Plant]] = {
         "inverted",
         lambda h: (setattr(h.attempts[0], "sent_at", 9.0), setattr(h.attempts[0], "answered_at", 9.5)),
     ),
-    "a 500": ("errors", lambda h: h.attempts.append(attempt(9, None, status=500, code="internal_error", job_ids=[]))),
+    "a 500": (
+        "errors",
+        lambda h: h.attempts.append(attempt(9, None, status=500, code="internal_error", job_ids=[])),
+    ),
     "an undeclared 503": ("errors", lambda h: h.attempts.append(attempt(9, None, status=503, job_ids=[]))),
-    "a 401": ("errors", lambda h: h.attempts.append(attempt(9, None, status=401, code="unauthenticated", job_ids=[]))),
-    "no answer": ("errors", lambda h: h.attempts.append(attempt(9, None, status=0, job_ids=[], error="reset"))),
+    "a 401": (
+        "errors",
+        lambda h: h.attempts.append(attempt(9, None, status=401, code="unauthenticated", job_ids=[])),
+    ),
+    "no answer": (
+        "errors",
+        lambda h: h.attempts.append(attempt(9, None, status=0, job_ids=[], error="reset")),
+    ),
     "a broken repetition": ("errors", lambda h: setattr(h.attempts[0], "error", "500 to the repetition")),
-    "a status that is not the ledger's": ("errors", lambda h: h.statuses.update({"job-3": {"status": "rejected"}})),
+    "a status that is not the ledger's": (
+        "errors",
+        lambda h: h.statuses.update({"job-3": {"status": "rejected"}}),
+    ),
 }
 
 
@@ -121,20 +136,32 @@ def test_a_planted_bug_is_named(history: History, name: str) -> None:
 
 class TestFairness:
     def test_a_smaller_request_may_still_fit(self, history: History) -> None:
-        change(history, 2, outcome="rejected", reason="not_enough_left", tickets=2, booking_id=None, available_after=1)
+        change(
+            history,
+            2,
+            outcome="rejected",
+            reason="not_enough_left",
+            tickets=2,
+            booking_id=None,
+            available_after=1,
+        )
         change(history, 3, outcome="confirmed", reason=None, booking_id="b")
         assert judge(history).ok
 
     def test_what_a_cancellation_frees_may_go_to_a_later_one(self, history: History) -> None:
         history.ledger.append(
-            entry(5, 4, kind="cancel", tickets=2, outcome="cancelled", booking_id="booking-2", available_after=2)
+            entry(
+                5, 4, kind="cancel", tickets=2, outcome="cancelled", booking_id="booking-2", available_after=2
+            )
         )
         history.ledger.append(entry(6, 5, available_after=1))
         assert judge(history).ok
 
     def test_who_cancelled_may_book_again(self, history: History) -> None:
         history.ledger.append(
-            entry(5, 4, kind="cancel", tickets=2, outcome="cancelled", booking_id="booking-2", available_after=2)
+            entry(
+                5, 4, kind="cancel", tickets=2, outcome="cancelled", booking_id="booking-2", available_after=2
+            )
         )
         history.ledger.append(entry(6, 5, available_after=1))
         history.attempts.append(attempt(6, 5, user="user-2"))
@@ -144,7 +171,9 @@ class TestFairness:
         history.ledger.append(
             entry(5, None, kind="event_set", outcome="done", tickets=0, capacity=3, available_after=0)
         )
-        history.ledger.append(entry(6, None, kind="call_off_slice", outcome="done", tickets=3, available_after=3))
+        history.ledger.append(
+            entry(6, None, kind="call_off_slice", outcome="done", tickets=3, available_after=3)
+        )
         history.ledger.append(entry(7, 4, kind="call_off", outcome="done", tickets=0, available_after=3))
         assert judge(history).ok
 

@@ -1,4 +1,4 @@
-"""Checking every promise on a live database: the ledger replayed, then compared with the tables and the line."""
+"""Checking every promise on a live database: the ledger replayed, compared with the tables and the line."""
 
 from shared.services.audit.findings import Tally
 from shared.services.audit.line import audit_line

@@ -73,7 +73,7 @@ def list_jobs(redis: "Redis", chunk: int) -> Iterator[list[str]]:
     while True:
         cursor, found = redis.scan(cursor, match=f"{keys.JOB_PREFIX}*", count=chunk, _type="HASH")
         if found:
-            yield [raw.decode(errors="replace").removeprefix(keys.JOB_PREFIX) for raw in found]
+            yield [text_of(raw).removeprefix(keys.JOB_PREFIX) for raw in found]
         if cursor == 0:
             return
 
@@ -95,11 +95,16 @@ def read_jobs(redis: "Redis", ids: Sequence[str]) -> list[JobFields]:
     return jobs
 
 
+def text_of(raw: bytes | str) -> str:
+    """What Redis answered, as text; redis-py's types leave open which of the two it is."""
+    return raw if isinstance(raw, str) else raw.decode(errors="replace")
+
+
 def _job(job_id: str, values: object) -> JobFields | None:
-    """None for jobs of other queues, and for a hash that is gone or broken: those are set aside by workers."""
+    """None for jobs of other queues, and for a hash that is gone or broken, which workers set aside."""
     if not isinstance(values, list) or None in values:
         return None
-    status, origin = (value.decode(errors="replace") for value in values)
+    status, origin = (text_of(value) for value in values)
     number = origin.removeprefix(QUEUE_PREFIX)
     if not origin.startswith(QUEUE_PREFIX) or not number.isdigit():
         return None

@@ -12,7 +12,7 @@ from shared.domain.outcomes import FAILED
 from shared.domain.partitions import partition_of
 from shared.line import keys
 from shared.services.audit.findings import Tally
-from shared.services.audit.jobs import JobFields, LedgerEntry, list_jobs, read_jobs
+from shared.services.audit.jobs import JobFields, LedgerEntry, list_jobs, read_jobs, text_of
 from shared.store.line_state import get_installation
 
 # Ids read, and looked up in the ledger, in one round trip each.
@@ -26,12 +26,12 @@ def audit_line(session: Session, redis: "Redis", tally: Tally, *, event_id: int 
     moment, because a decision is committed before it is replied. Memory: the ids of undecided requests.
     """
     installation = get_installation(session)
-    found = redis.get(keys.INSTALLATION)
-    if found is None:
+    mark = redis.get(keys.INSTALLATION)
+    if mark is None:
         tally.notes["Redis knows nothing of this installation: the line was not checked"] += 1
         return
-    tally.compare("line_counters", "installation", installation.mark, found.decode())
-    if found.decode() != installation.mark:
+    tally.compare("line_counters", "installation", installation.mark, text_of(mark))
+    if text_of(mark) != installation.mark:
         return
     partitions = range(installation.partitions)
     if event_id is not None:
@@ -59,7 +59,14 @@ def _check_counters(
             if value > last:
                 _add(tally, "line_counters", "decided arrivals in Redis", f"at most {last}", value, event)
             if given.get(event, last) < last:
-                _add(tally, "line_counters", "arrivals given out by Redis", f"at least {last}", given[event], event)
+                _add(
+                    tally,
+                    "line_counters",
+                    "arrivals given out by Redis",
+                    f"at least {last}",
+                    given[event],
+                    event,
+                )
 
 
 def _last_arrivals(session: Session, events: Collection[int]) -> dict[int, int]:
@@ -128,13 +135,13 @@ def _check_lists(
     for partition in partitions:
         queue = keys.queue(partition)
         for start in range(0, redis.llen(queue), CHUNK):
-            ids = [raw.decode() for raw in redis.lrange(queue, start, start + CHUNK - 1)]
+            ids = [text_of(raw) for raw in redis.lrange(queue, start, start + CHUNK - 1)]
             undecided.difference_update(ids)
             tally.examined["line_waiting"] += len(ids)
             for job_id, entry in find_entries(session, ids).items():
                 waiting = JobFields(id=job_id, status="queued", partition=partition)
                 _explain_late(redis, waiting, entry, tally)
-        flying = [raw.decode() for raw in redis.lrange(keys.in_flight(partition), 0, -1)]
+        flying = [text_of(raw) for raw in redis.lrange(keys.in_flight(partition), 0, -1)]
         undecided.difference_update(flying)
         if flying:
             tally.notes["in flight"] += len(flying)
@@ -155,7 +162,7 @@ def _check_strays(session: Session, redis: "Redis", undecided: set[str], tally: 
 
 def _check_set_aside(session: Session, redis: "Redis", partitions: Iterable[int], tally: Tally) -> None:
     for partition in partitions:
-        ids = [raw.decode(errors="replace") for raw in redis.lrange(keys.lost(partition), 0, -1)]
+        ids = [text_of(raw) for raw in redis.lrange(keys.lost(partition), 0, -1)]
         tally.examined["lost"] += len(ids)
         decided = find_entries(session, ids)
         for job_id in ids:
@@ -181,7 +188,13 @@ def _lies_in(redis: "Redis", queue: str, job_id: str) -> bool:
     return redis.lpos(queue, job_id) is not None
 
 
-def _add(  # noqa: PLR0913 - the fields of a finding
-    tally: Tally, check: str, what: str, expected: object, found: object, event: int | None, **place: Any  # noqa: ANN401
+def _add(
+    tally: Tally,
+    check: str,
+    what: str,
+    expected: object,
+    found: object,
+    event: int | None,
+    **place: Any,  # noqa: ANN401
 ) -> None:
     tally.add(Finding(check=check, what=what, expected=expected, found=found, event_id=event, **place))

@@ -1,7 +1,7 @@
 """Reading whole tables in the order of events, a bounded number of rows at a time."""
 
 from collections.abc import Iterator
-from itertools import chain
+from contextlib import closing
 from typing import Any, Final
 
 import orjson
@@ -16,8 +16,9 @@ FETCH_ROWS: Final = 2000
 # In the order of LedgerRow's fields.
 _LEDGER_COLUMNS: Final = ", ".join(LedgerRow.__slots__)
 _EVENT_COLUMNS: Final = """
-    id, capacity, booked, max_per_booking, status, deleted_at is not null as deleted, starts_at, sales_open_at,
-    sales_close_at, sales_paused, price_minor, currency, last_number, last_hash, last_arrival, arrivals_reissued
+    id, capacity, booked, max_per_booking, status, deleted_at is not null as deleted, starts_at,
+    sales_open_at, sales_close_at, sales_paused, price_minor, currency, last_number, last_hash, last_arrival,
+    arrivals_reissued
 """
 # Columns of `bookings` that the ledger also knows, named like BookingState's fields.
 BOOKING_COLUMNS: Final = (
@@ -42,23 +43,23 @@ class EventRows:
     def __init__(self, rows: Iterator[Row], *, event_column: int) -> None:
         self._rows = rows
         self._column = event_column
+        self._held = next(rows, None)  # read, and not asked for yet
         self.orphans: set[int] = set()
 
     def take(self, event_id: int) -> Iterator[Row]:
         """The rows of `event_id`, which must grow from call to call."""
-        column = self._column
-        for row in self._rows:
-            if row[column] == event_id:
+        while self._held is not None and self._held[self._column] <= event_id:
+            row, self._held = self._held, next(self._rows, None)
+            if row[self._column] == event_id:
                 yield row
-            elif row[column] > event_id:
-                self._rows = chain((row,), self._rows)
-                return
             else:
-                self.orphans.add(row[column])
+                self.orphans.add(row[self._column])
 
     def drain(self) -> set[int]:
         """The events of all rows that nobody asked for."""
-        self.orphans.update(row[self._column] for row in self._rows)
+        while self._held is not None:
+            self.orphans.add(self._held[self._column])
+            self._held = next(self._rows, None)
         return self.orphans
 
 
@@ -66,7 +67,8 @@ def stream_events(session: Session, event_id: int | None) -> Iterator[dict[str, 
     """Every event, hidden ones too, by id."""
     names = [part.split()[-1] for part in _EVENT_COLUMNS.split(",")]
     condition = "true" if event_id is None else "id = %(event)s"
-    rows = _stream(session, "events", f"select {_EVENT_COLUMNS} from events where {condition} order by id", event_id)  # noqa: S608
+    query = f"select {_EVENT_COLUMNS} from events where {condition} order by id"  # noqa: S608 - our own text
+    rows = _stream(session, "events", query, event_id)
     for row in rows:
         yield dict(zip(names, row, strict=True))
 
@@ -74,14 +76,14 @@ def stream_events(session: Session, event_id: int | None) -> Iterator[dict[str, 
 def stream_ledger(session: Session, event_id: int | None) -> EventRows:
     """Every ledger row, by event and number; make a LedgerRow with `ledger_row`."""
     condition = "true" if event_id is None else "event_id = %(event)s"
-    query = f"select {_LEDGER_COLUMNS} from decisions where {condition} order by event_id, number"  # noqa: S608
+    query = f"select {_LEDGER_COLUMNS} from decisions where {condition} order by event_id, number"  # noqa: S608 - our own text
     return EventRows(_stream(session, "ledger", query, event_id), event_column=1)
 
 
 def stream_bookings(session: Session, event_id: int | None) -> EventRows:
     """Every booking, by event and id."""
     condition = "true" if event_id is None else "event_id = %(event)s"
-    query = f"select {', '.join(BOOKING_COLUMNS)} from bookings where {condition} order by event_id, id"  # noqa: S608
+    query = f"select {', '.join(BOOKING_COLUMNS)} from bookings where {condition} order by event_id, id"  # noqa: S608 - our own text
     return EventRows(_stream(session, "bookings", query, event_id), event_column=0)
 
 
@@ -108,10 +110,10 @@ def ledger_row(row: Row) -> LedgerRow:
 
 def _stream(session: Session, name: str, query: str, event_id: int | None) -> Iterator[Row]:
     """Rows of a server-side cursor: neither side ever holds the table."""
-    with session.connection().connection.cursor(name=f"audit_{name}") as cursor:
-        cursor.itersize = FETCH_ROWS
+    with closing(session.connection().connection.cursor(name=f"audit_{name}")) as cursor:
         cursor.execute(query, {"event": event_id})
-        yield from cursor
+        while rows := cursor.fetchmany(FETCH_ROWS):
+            yield from rows
 
 
 def read_json_fast(session: Session) -> None:
