@@ -8,6 +8,7 @@ import orjson
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from api.container import get_container
 from shared.domain.outcomes import REASONS
 from shared.errors import GuichetError, InvalidInputError, UnavailableError
 
@@ -67,8 +68,9 @@ def problem(
     """
     usual_status, title = PROBLEMS[code]
     status = status or usual_status
+    base_url = get_container().settings.base_url
     body = {
-        "type": f"{request.host_url.rstrip('/')}/problems/{code}",
+        "type": f"{base_url or request.host_url.rstrip('/')}/problems/{code}",
         "title": title,
         "status": status,
         "detail": detail or title,

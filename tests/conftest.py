@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis import Redis
@@ -162,19 +162,19 @@ def own_settings(own_postgres: EmbeddedPostgres, own_redis: EmbeddedRedis, tmp_p
     return make_settings(own_postgres.url, own_redis.url, tmp_path)
 
 
-def make_settings(database_url: str, redis_url: str, data_dir: Path) -> Settings:
-    """Settings of a test; change one with `dataclasses.replace`."""
+def make_settings(database_url: str, redis_url: str, data_dir: Path, **fields: Any) -> Settings:
+    """Settings of a test; any field may be given, or changed with `dataclasses.replace`."""
+    defaults: dict[str, Any] = {
+        "env": "test",
+        "secret_key": secrets.token_urlsafe(48),
+        "log_level": "WARNING",
+        "hash_memory_kib": 64,
+        "hash_time_cost": 1,
+        "partitions": PARTITIONS,
+        "port": 0,
+    }
     return Settings(
-        env="test",
-        data_dir=data_dir,
-        database_url=database_url,
-        redis_url=redis_url,
-        secret_key=secrets.token_urlsafe(48),
-        log_level="WARNING",
-        hash_memory_kib=64,
-        hash_time_cost=1,
-        partitions=PARTITIONS,
-        port=0,
+        data_dir=data_dir, database_url=database_url, redis_url=redis_url, **{**defaults, **fields}
     )
 
 

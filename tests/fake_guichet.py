@@ -29,11 +29,15 @@ class FakeGuichet:
         self.users = itertools.count(1)
         self.hits = itertools.count(1)
         self.created: list[dict[str, Any]] = []
+        self.asked: set[str] = set()
+        self.dead = False
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
         """WSGI."""
         body = orjson.loads(environ["wsgi.input"].read() or b"{}")
         status, document = self.answer(environ, body)
+        if self.dead:
+            environ["wsgi.input"].socket.shutdown(gevent.socket.SHUT_RDWR)
         kind = "application/json" if status < 400 else "application/problem+json"
         start_response(f"{status} X", [("Content-Type", kind)])
         return [orjson.dumps(document)]
@@ -62,6 +66,14 @@ class FakeGuichet:
     def book(self, user: int, key: str, tickets: int) -> tuple[int, dict[str, Any]]:
         """Accepts and decides."""
         hit = next(self.hits)
+        self.dead = self.bug == "dies" and hit >= 20
+        if self.bug == "hesitates" and key not in self.asked:
+            self.asked.add(key)
+            return 503, {"code": "accept_unknown", "job_id": str(uuid.uuid4())}
+        if self.bug == "names_no_job":
+            return 202, {"arrival": 1}
+        if self.bug == "breaks_repetitions" and key in self.answers:
+            return 502, {}
         if self.bug == "fails" and hit == 5:
             return 500, {"code": "internal_error"}
         if key in self.answers and self.bug != "forgets_keys":
@@ -83,6 +95,8 @@ class FakeGuichet:
 
     def page(self, query: dict[str, list[str]]) -> dict[str, Any]:
         """The ledger after the cursor, which is a number here."""
+        if self.bug == "garbles_its_ledger":
+            return {"items": [{}], "next_cursor": None}
         after, limit = int(query.get("cursor", ["0"])[0]), int(query["limit"][0])
         rows = self.ledger.rows[after : after + limit]
         more = len(self.ledger.rows) > after + limit
@@ -101,7 +115,7 @@ class FakeGuichet:
 
 
 @contextmanager
-def serving(fake: FakeGuichet) -> Iterator[str]:
+def serving(fake: Any) -> Iterator[str]:  # noqa: ANN401 - any WSGI application
     """Serves `fake` on a free port of loopback from this process' greenlets; gives the base URL."""
     listener = gevent.socket.socket()
     listener.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)  # accepted ones inherit it

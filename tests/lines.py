@@ -40,9 +40,13 @@ class LineDriver:
     def claim(self, *partitions: int) -> list[int]:
         """Claims and fences the partitions (all of them when none is named) that are free."""
         claimed = self.session.claim(partitions or range(self.settings.partitions))
-        for partition in claimed:
-            self.session.fence(self.runner, self.installation, partition)
+        self.fence()
         return claimed
+
+    def fence(self) -> None:
+        """Writes a new token for every held partition, as a worker does that finds its old one gone."""
+        for partition in list(self.session.held):
+            self.session.fence(self.runner, self.installation, partition)
 
     def decide(self, partition: int) -> int | str:
         """One transaction's worth of a held partition."""

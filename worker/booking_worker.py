@@ -173,6 +173,7 @@ class BookingWorker(rq.SimpleWorker):
             return
         if self._session is None:
             self._session = ClaimSession(self._settings.database_url, f"guichet {self.name[:50]}")
+            self._claim_timer = Timer(CLAIM_SECONDS)  # a new session holds nothing: claim at once
         self._session.ping()
         if self._beat_timer.due():
             self._beat()

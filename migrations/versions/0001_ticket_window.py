@@ -36,9 +36,9 @@ create table refresh_tokens (
     expires_at timestamptz not null,
     used_at timestamptz
 );
-create index refresh_tokens_family_idx on refresh_tokens (family_id);
-create index refresh_tokens_user_idx on refresh_tokens (user_id);
-create index refresh_tokens_expires_idx on refresh_tokens (expires_at);
+create index refresh_tokens_family_id_idx on refresh_tokens (family_id);
+create index refresh_tokens_user_id_idx on refresh_tokens (user_id);
+create index refresh_tokens_expires_at_idx on refresh_tokens (expires_at);
 
 -- What no longer counts: 'family:<uuid>' (a log-in) or 'user:<id>' (an account). A row outlives every token
 -- that it concerns.
@@ -196,7 +196,7 @@ create table idempotency_keys (
     created_at timestamptz not null default now(),
     primary key (actor, key_hash)
 );
-create index idempotency_keys_created_idx on idempotency_keys (created_at);
+create index idempotency_keys_created_at_idx on idempotency_keys (created_at);
 
 create table audit_log (
     id uuid primary key,                      -- UUIDv7

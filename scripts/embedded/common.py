@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -33,16 +34,27 @@ def socket_directory(data_dir: Path, socket_name: str) -> Path:
 
 
 def make_private_directory(directory: Path, owner: tuple[int, int] | None = None) -> None:
-    """Makes `directory` (0700, owned by `owner` or by us); refuses one that somebody else put there first."""
+    """Makes `directory` (0700, owned by `owner` or by us); refuses one that somebody else put there first.
+
+    Nothing is followed or changed before it is known whose it is: the temporary directory is everybody's.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = directory.lstat()
     uid = os.geteuid() if owner is None else owner[0]
-    if owner is not None and directory.stat().st_uid == os.geteuid():
-        os.chown(directory, *owner)
-    if directory.is_symlink() or directory.stat().st_uid != uid:
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (uid, os.geteuid()):
         raise EmbeddedServerError(
             f"{directory} belongs to another user; remove it or choose another GUICHET_DATA"
         )
     directory.chmod(0o700)
+    if owner is not None:
+        os.chown(directory, *owner, follow_symlinks=False)
+
+
+def remove_socket_directory(directory: Path, data_dir: Path) -> None:
+    """Removes a short directory that only held the socket, once the server has removed that."""
+    if directory != data_dir:
+        with suppress(OSError):
+            directory.rmdir()
 
 
 def server_environment() -> dict[str, str]:

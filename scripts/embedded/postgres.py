@@ -20,6 +20,7 @@ from scripts.embedded.common import (
     log_tail,
     make_private_directory,
     open_log,
+    remove_socket_directory,
     server_environment,
     socket_directory,
     wait_until,
@@ -100,6 +101,7 @@ class EmbeddedPostgres:
         if self._process is not None:
             end_process(self._process, _SIGNALS[mode], timeout_seconds=30)
             self._process = None
+            remove_socket_directory(self._socket_dir, self._data_dir)
 
     def kill(self) -> None:
         """SIGKILL to the postmaster; its children notice and end."""

@@ -20,6 +20,7 @@ from scripts.embedded.common import (
     log_tail,
     make_private_directory,
     open_log,
+    remove_socket_directory,
     server_environment,
     socket_directory,
     wait_until,
@@ -109,6 +110,7 @@ class EmbeddedRedis:
         if self._process is not None:
             end_process(self._process, signal.SIGTERM, timeout_seconds=30)
             self._process = None
+            remove_socket_directory(self._socket_dir, self._data_dir)
 
     def kill(self) -> None:
         """SIGKILL: a crash."""

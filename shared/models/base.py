@@ -3,13 +3,15 @@
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, DateTime, Text
+from sqlalchemy import BigInteger, DateTime, MetaData, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
 
 class Base(DeclarativeBase):
     """All tables. `int` is bigint, `str` is text, instants carry their zone."""
+
+    metadata = MetaData(naming_convention={"ix": "%(table_name)s_%(column_0_N_name)s_idx"})
 
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         int: BigInteger,

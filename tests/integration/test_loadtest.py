@@ -4,16 +4,23 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import gevent
 import orjson
 import pytest
 from click.testing import CliRunner, Result
+from flask import Flask
 from gevent.server import StreamServer
+from sqlalchemy import Engine
 
+from scripts.audit import run_audit
+from scripts.data_folder import write_run_file
+from scripts.environment import libpq_url
 from scripts.load.client import Answer, Connection, Target, TransportError, parse_target
 from scripts.load.users import read_tokens
 from scripts.loadtest import command
+from shared.settings import Settings
+from tests.factories import PASSWORD, make_user
 from tests.fake_guichet import FakeGuichet, serving
+from tests.lines import worker_process
 
 
 @pytest.fixture
@@ -91,6 +98,14 @@ class TestATruthfulDeployment:
         assert result.exit_code == 0, result.output
         assert '"users": 20' in result.output
 
+    def test_may_not_know_whether_it_accepted_and_is_asked_again(
+        self, tokens: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("scripts.load.fire._PAUSE_SECONDS", 0.01)
+        code, report = run(FakeGuichet("hesitates"), tokens, "--repeat-share", 0)
+        assert code == 0
+        assert report["accepted"] == report["repeats"] == 40
+
     def test_stops_by_itself_when_its_time_is_up(self, tokens: Path) -> None:
         options = ("--arrivals", "poisson", "--rate", 20, "--max-seconds", 1)
         code, report = run(FakeGuichet(), tokens, *options)
@@ -109,6 +124,8 @@ class TestAPlantedBug:
             ("inverts", "inverted"),
             ("fails", "errors"),
             ("lies_in_status", "errors"),
+            ("names_no_job", "errors"),
+            ("breaks_repetitions", "errors"),
         ],
     )
     def test_fails(self, tokens: Path, bug: str, question: str) -> None:
@@ -123,12 +140,53 @@ class TestAPlantedBug:
         assert not report["verdict"]["doubled"]["ok"]
         assert run(FakeGuichet(capacity=100), tokens, "--users", 5)[0] == 0
 
-    def test_a_deployment_that_is_not_there_cannot_be_tested(self, tokens: Path) -> None:
+    def test_that_kills_the_deployment_fails(self, tokens: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("scripts.load.fire._PAUSE_SECONDS", 0.01)
+        monkeypatch.setattr("scripts.load.service._PAUSE_SECONDS", 0.01)
+        code, report = run(FakeGuichet("dies"), tokens)
+        assert code == 1
+        assert report["answers"]["no answer"] > 0
+        assert report["verdict"]["errors"]["violations"]
+
+    def test_in_the_ledger_stops_the_test(self, tokens: Path) -> None:
+        with serving(FakeGuichet("garbles_its_ledger")) as base_url:
+            result = invoke(base_url, "--event", 1, "--requests", 1, "--tokens", tokens)
+        assert result.exit_code == 1
+        assert "unreadable" in result.output
+
+    def test_a_deployment_that_is_not_there_cannot_be_tested(
+        self, tokens: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("scripts.load.service._PAUSE_SECONDS", 0.01)
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
         result = invoke(f"http://127.0.0.1:{port}", "--event", 1, "--requests", 1, "--tokens", tokens)
         assert result.exit_code == 1
         assert "refused" in result.output
+
+
+class TestTheRealThing:
+    def test_sells_exactly_what_there_is_and_passes(
+        self, app: Flask, settings: Settings, engine: Engine, tmp_path: Path
+    ) -> None:
+        admin = make_user(engine, role="admin", password=PASSWORD)
+        with serving(app) as base_url, worker_process(settings):
+            running = {
+                "base_url": base_url,
+                "database_url": libpq_url(settings.database_url),
+                "redis_url": settings.redis_url,
+                "admin": {"email": admin.email, "password": PASSWORD},
+            }
+            write_run_file(tmp_path, running)
+            (tmp_path / "secret_key").write_text(settings.secret_key)
+            report = tmp_path / "report.json"
+            load = ("--requests", 120, "--capacity", 40, "--tickets", "1-2", "--json", report, "--timeout", 20)
+            result = invoke(base_url, *load, "--repeat-share", 0.2, data_dir=tmp_path)
+        assert result.exit_code == 0, result.output
+        document = orjson.loads(report.read_bytes())
+        assert document["confirmed_tickets"] == 40
+        assert document["repeats"] > 0
+        assert run_audit(settings).findings == []
 
 
 class TestOptions:
@@ -175,12 +233,12 @@ def exchange(*answers: bytes, requests: int = 1) -> list[Answer]:
 
     server = StreamServer(("127.0.0.1", 0), handle)
     server.start()
+    client = Connection(Target("127.0.0.1", server.server_port, tls=False, prefix=""), timeout_seconds=2)
     try:
-        client = Connection(Target("127.0.0.1", server.server_port, tls=False, prefix=""), timeout_seconds=2)
         return [client.request("GET", "/x") for _ in range(requests)]
     finally:
+        client.close()
         server.stop(timeout=1)
-        gevent.sleep(0)
 
 
 class TestClient:

@@ -1,0 +1,1 @@
+"""What `guichet bench` measures, one file a measurement, and what they share."""

@@ -1,0 +1,77 @@
+"""What a measurement says: figures with the bar they should reach."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+PASS = "PASS"  # noqa: S105 - a verdict
+FALLS_SHORT = "FALLS SHORT"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """One measured value. Without a bar it is only worth knowing; `at_most` turns the bar into a ceiling."""
+
+    what: str
+    value: float
+    unit: str = ""
+    bar: float | None = None
+    at_most: bool = False
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """The value as a multiple of its bar."""
+        return None if not self.bar else self.value / self.bar
+
+    @property
+    def verdict(self) -> str:
+        """`PASS`, `FALLS SHORT`, or nothing without a bar."""
+        if self.bar is None:
+            return ""
+        return PASS if (self.value <= self.bar if self.at_most else self.value >= self.bar) else FALLS_SHORT
+
+    def document(self) -> dict[str, Any]:
+        """The figure as JSON values."""
+        ratio = self.ratio
+        return {
+            "what": self.what,
+            "value": round(self.value, 4),
+            "unit": self.unit,
+            "bar": self.bar,
+            "bar_is": None if self.bar is None else ("at most" if self.at_most else "at least"),
+            "ratio": None if ratio is None else round(ratio, 4),
+            "verdict": self.verdict or None,
+            "note": self.note,
+        }
+
+
+@dataclass(slots=True)
+class Measurement:
+    """What one measurement found. `violations` are broken promises, each one sentence: the only reason for
+    which a bench fails.
+    """
+
+    figures: list[Figure] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    audited_rows: int = 0
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle of the rounds."""
+    return statistics.median(values)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least `share` of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """The rounds' lowest and highest value, for a note."""
+    if len(values) == 1:
+        return "1 round"
+    return f"{len(values)} rounds, {min(values):,.{digits}f} … {max(values):,.{digits}f}"

@@ -1,0 +1,263 @@
+"""Servers of the bench's own, and installations on them: each measurement gets a fresh one."""
+
+import http.client
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from scripts.audit import run_audit
+from scripts.benches import http_load
+from scripts.benches.figures import Measurement
+from scripts.benches.fill import fill
+from scripts.benches.processes import BenchError, Process, environment_of
+from scripts.benches.sizes import Sizes
+from scripts.embedded.postgres import EmbeddedPostgres
+from scripts.embedded.redis import EmbeddedRedis
+from scripts.migrate import migrate
+from shared.db import make_engine, transaction
+from shared.domain.permissions import Actor
+from shared.line.client import make_redis
+from shared.line.inspect import count_undecided
+from shared.line.client import ScriptRunner
+from shared.services.audit.findings import finding_document
+from shared.services.events import create_event
+from shared.services.load_users import ensure_load_users, mint_load_tokens
+from shared.services.users import create_user
+from shared.settings import Settings
+from shared.store.clock import read_clock
+
+_TEMPLATE: Final = "guichet_template"
+_TOKEN_SECONDS: Final = 6 * 3600
+_DECIDE_SECONDS: Final = 900.0  # a machine on which a measurement takes longer is not worth waiting for
+_SHOWN_FINDINGS: Final = 5
+
+
+class Laboratory:
+    """A PostgreSQL and a Redis in a temporary folder, with full durability, until the block ends."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        self.sizes = sizes
+        self._stack = ExitStack()
+        self._installations = 0
+
+    def __enter__(self) -> "Laboratory":
+        with ExitStack() as stack:
+            self.folder = Path(tempfile.mkdtemp(prefix="guichet-bench-"))
+            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self.postgres = EmbeddedPostgres(self.folder / "postgres")
+            stack.callback(self.postgres.stop, "immediate")
+            self.postgres.start()
+            self.postgres.create_database(_TEMPLATE)
+            migrate(self.postgres.database_url(_TEMPLATE), partitions=Settings().partitions)
+            self.redis = stack.enter_context(self._redis_server("redis"))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stack.close()
+
+    @contextmanager
+    def _redis_server(self, name: str) -> Iterator[EmbeddedRedis]:
+        server = EmbeddedRedis(self.folder / name)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+
+    @contextmanager
+    def installation(self, measurement: Measurement, *, own_redis: bool = False) -> Iterator["Installation"]:
+        """A fresh installation. At the end what still waits is decided and everything audited."""
+        self._installations += 1
+        name = f"bench_{self._installations}"
+        with ExitStack() as stack:
+            redis = stack.enter_context(self._redis_server(name)) if own_redis else self.redis
+            with closing(Redis.from_url(redis.url)) as client:
+                client.flushall()
+                client.config_resetstat()
+            self.postgres.create_database(name, template=_TEMPLATE)
+            stack.callback(self.postgres.drop_database, name)
+            settings = self._settings(self.postgres.database_url(name), redis.url)
+            found = Installation(self, settings, redis)
+            stack.callback(found.close)
+            yield found
+            found.decide_rest()
+            found.audit(measurement)
+
+    def _settings(self, database_url: str, redis_url: str) -> Settings:
+        """Everything as an installation has it, but limits raised and the sold-out door open, so that everyone
+        stands in line."""
+        return Settings(
+            data_dir=self.folder,
+            database_url=database_url,
+            redis_url=redis_url,
+            secret_key=secrets.token_urlsafe(48),
+            log_level="WARNING",
+            event_undecided_max=10_000_000,
+            partition_undecided_max=10_000_000,
+            user_undecided_max=1_000_000,
+            booking_rate_per_second=1e6,
+            booking_rate_burst=1_000_000,
+            sold_out_door=False,
+        )
+
+
+class Installation:
+    """A database and a Redis with one host, any number of load users and events, and its processes."""
+
+    def __init__(self, laboratory: Laboratory, settings: Settings, redis: EmbeddedRedis) -> None:
+        self.laboratory, self.settings, self.redis_server = laboratory, settings, redis
+        self.engine: Engine = make_engine(settings.database_url, pool_size=2)
+        self.redis = make_redis(settings.redis_url, max_connections=2)
+        with transaction(self.engine) as session:
+            self._host = create_user(
+                session, name="Host", email="host@example.org", password_hash=None, role="host"
+            ).id
+
+    def close(self) -> None:
+        """Closes the bench's own connections."""
+        self.redis.close()
+        self.engine.dispose()
+
+    def make_event(self, capacity: int) -> int:
+        """A free event on sale, in 30 days."""
+        with transaction(self.engine) as session:
+            starts_at = read_clock(session) + timedelta(days=30)
+            values = {"title": "Bench", "starts_at": starts_at, "capacity": capacity, "status": "scheduled"}
+            return create_event(session, actor=Actor(self._host, "host"), values=values, request_id=None)
+
+    def make_users(self, count: int) -> list[int]:
+        """Ids of `count` load users."""
+        with transaction(self.engine) as session:
+            return ensure_load_users(session, count)
+
+    def make_tokens(self, count: int) -> list[str]:
+        """An access token of each of `count` load users."""
+        with transaction(self.engine) as session:
+            user_ids, now = ensure_load_users(session, count), read_clock(session)
+        minted = mint_load_tokens(self.settings, user_ids, now=now, lifetime_seconds=_TOKEN_SECONDS)
+        return [token for _, token in minted]
+
+    def fill(self, event_id: int, user_ids: list[int]) -> None:
+        """Puts one booking a user into the line."""
+        fill(self.settings, event_id, user_ids)
+
+    @contextmanager
+    def worker(self) -> Iterator[Process]:
+        """One booking worker."""
+        with Process(["-m", "worker", "bookings"], self._environ(), self._log("worker")) as process:
+            yield process
+
+    @contextmanager
+    def web(self, application: str = "api.wsgi:app") -> Iterator["Web"]:
+        """gunicorn with two gevent processes, as in the Procfile; answers when the block begins."""
+        port = _free_port()
+        arguments = ["-m", "gunicorn", "--config", "api/gunicorn_conf.py", application]
+        with Process(arguments, self._environ() | {"PORT": str(port)}, self._log("web")) as process:
+            process.wait_until(lambda: _answers(port), what=application)
+            yield Web(process, port)
+
+    def count_decided(self, event_id: int) -> int:
+        """Arrivals of the event that are decided and committed."""
+        with transaction(self.engine) as session:
+            query = text("select last_arrival from events where id = :event_id")
+            return int(session.execute(query, {"event_id": event_id}).scalar_one())
+
+    def wait_decided(self, process: Process, event_id: int, count: int) -> None:
+        """Returns once `count` arrivals of the event are decided."""
+        process.wait_until(
+            lambda: self.count_decided(event_id) >= count, what=f"{count:,} decisions", seconds=_DECIDE_SECONDS
+        )
+
+    def count_waiting(self) -> int:
+        """Requests in the line, whatever the event."""
+        return sum(count_undecided(ScriptRunner(self.redis), range(self.settings.partitions)).values())
+
+    def decide_rest(self) -> None:
+        """Lets a worker decide what still waits, so that the audit sees every accepted request decided."""
+        if self.count_waiting():
+            with self.worker() as worker:
+                worker.wait_until(lambda: not self.count_waiting(), what="an empty line", seconds=_DECIDE_SECONDS)
+
+    def audit(self, measurement: Measurement) -> None:
+        """Checks every promise on this installation and notes what is wrong."""
+        tally = run_audit(self.settings)
+        measurement.audited_rows += tally.examined["rules"]
+        measurement.violations += [str(finding_document(found)) for found in tally.findings[:_SHOWN_FINDINGS]]
+        hidden = sum(tally.failed.values()) - _SHOWN_FINDINGS
+        if hidden > 0:
+            measurement.violations.append(f"… and {hidden:,} more")
+
+    def _environ(self) -> dict[str, str]:
+        return environment_of(self.settings)
+
+    def _log(self, name: str) -> Path:
+        return self.laboratory.folder / f"{name}.log"
+
+
+class Web:
+    """A running web server."""
+
+    def __init__(self, process: Process, port: int) -> None:
+        self.process, self.port = process, port
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """gunicorn's workers, without their master."""
+        return self.process.pids[1:]
+
+    def booking(self, event_id: int, token: str, *, prefer: str = "") -> bytes:
+        """A booking of one ticket under an Idempotency-Key of its own."""
+        path = f"/api/bookings/{event_id}/book"
+        key = secrets.token_hex(16)
+        return http_load.post_request(
+            self.port, path, token=token, key=key, body=b'{"tickets":1}', prefer=prefer
+        )
+
+    def load(self, requests: list[bytes], *, connections: int, pause_seconds: float = 0.0) -> http_load.Outcome:
+        """Sends the requests from a process of its own; raises BenchError when one was not 2xx."""
+        plan = http_load.Plan(
+            port=self.port, connections=connections, requests=requests, pause_seconds=pause_seconds
+        )
+        outcome = http_load.run_apart(plan)
+        if outcome.refusal:
+            raise BenchError(f"answers {dict(outcome.statuses)}, one of them: {outcome.refusal!r}")
+        return outcome
+
+    def warm_up(self, event_id: int, tokens: list[str]) -> None:
+        """A few requests, so that every process has its connections and its snapshot of the event."""
+        self.load([self.booking(event_id, token) for token in tokens], connections=len(tokens))
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        connection.close()
+
+
+def wait_a_moment(seconds: float) -> None:
+    """Lets servers finish what they do in the background."""
+    time.sleep(seconds)

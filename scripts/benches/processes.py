@@ -1,0 +1,128 @@
+"""Processes of a bench: started, watched, stopped; their memory and their CPU time."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from scripts.embedded.common import log_tail
+from scripts.procfile import PROJECT
+from shared.settings import Settings, variable_name
+
+STOP_SECONDS: Final = 10.0
+START_SECONDS: Final = 30.0
+
+
+class BenchError(Exception):
+    """The bench cannot go on; the message says why."""
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment in which a process reads exactly these settings, whatever ours says."""
+    named = {variable_name(field.name) for field in fields(Settings)}
+    inherited = {name: value for name, value in os.environ.items() if name not in named}
+    own = {
+        variable_name(field.name): str(value)
+        for field in fields(Settings)
+        if (value := getattr(settings, field.name)) != ""
+    }
+    return {**inherited, **own, "PYTHONPATH": str(PROJECT)}
+
+
+class Process:
+    """A Python program of this project, with its children (gunicorn's workers), until the block ends."""
+
+    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own programs
+                [sys.executable, *arguments],
+                cwd=PROJECT,
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C in the terminal is the bench's to handle, in its order
+            )
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    @property
+    def pids(self) -> list[int]:
+        """The process and its children."""
+        return family([self._process.pid])
+
+    def wait_until(self, ready: Callable[[], bool], *, what: str, seconds: float = START_SECONDS) -> None:
+        """Returns once `ready()`; raises BenchError with the end of the log when it dies or takes too long."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                how = "ended" if self._process.poll() is not None else f"took over {seconds:.0f} s"
+                raise BenchError(f"waiting for {what}: the process {how}\n{log_tail(self._log)}")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """SIGTERM, some patience, SIGKILL to whatever is left."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+def family(pids: Iterable[int]) -> list[int]:
+    """The processes and everything below them."""
+    found: list[int] = []
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            found += [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    return found
+
+
+def resident_megabytes(pids: Iterable[int]) -> float:
+    """The largest resident set among the processes, in MB of 10^6 bytes."""
+    sizes = [0]
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            sizes.append(psutil.Process(pid).memory_info().rss)
+    return max(sizes) / 1e6
+
+
+class CpuMeter:
+    """How many cores each group of processes used between two looks."""
+
+    def __init__(self, groups: Mapping[str, Sequence[int]]) -> None:
+        self._groups = {name: list(pids) for name, pids in groups.items()}
+        self._before = self._read()
+        self._started = time.monotonic()
+
+    def shares(self) -> dict[str, float]:
+        """Group → cores since the meter was made."""
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        after = self._read()
+        return {name: max(0.0, after[name] - self._before[name]) / seconds for name in self._groups}
+
+    def _read(self) -> dict[str, float]:
+        return {name: sum(map(_cpu_seconds, family(pids))) for name, pids in self._groups.items()}
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)

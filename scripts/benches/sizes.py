@@ -1,0 +1,50 @@
+"""How much each measurement does."""
+
+from dataclasses import dataclass, fields
+
+USERS_MIN = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Counts of requests, but `rounds`: how often a measurement and its reference take turns."""
+
+    rounds: int = 3
+    decisions: int = 50_000
+    stock_jobs: int = 1_500
+    accepts: int = 15_000
+    end_to_end: int = 10_000
+    depth: int = 50_000
+    depth_probes: int = 300
+    redis_memory: int = 20_000
+    memory_decisions: int = 200_000
+    memory_requests: int = 24_000  # of those decisions, how many come over HTTP
+    memory_users: int = 12_000  # more than an API process remembers tokens
+    idle: int = 300
+
+
+FULL = Sizes()
+# Ends within three minutes on two cores; what depends on size says its size.
+QUICK = Sizes(
+    rounds=1,
+    decisions=20_000,
+    stock_jobs=600,
+    accepts=8_000,
+    end_to_end=10_000,
+    depth=20_000,
+    depth_probes=100,
+    redis_memory=5_000,
+    memory_decisions=40_000,
+    memory_requests=12_000,
+    idle=100,
+)
+
+
+def scaled(sizes: Sizes, factor: float) -> Sizes:
+    """Every count but the rounds times `factor`: for tests that only want to see it run."""
+    counts = {
+        field.name: max(USERS_MIN, int(getattr(sizes, field.name) * factor))
+        for field in fields(Sizes)
+        if field.name != "rounds"
+    }
+    return Sizes(rounds=1, **counts)
