@@ -6,9 +6,11 @@ from typing import Final
 
 from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter, ValidationError
 
 from api.auth import init_jwt
 from api.container import make_container
+from api.parsing import BIGINT_MAX
 from api.problems import register_error_handlers
 from api.routes import (
     accounts,
@@ -27,11 +29,25 @@ from shared.settings import Settings
 _SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 
 
+class BigintConverter(IntegerConverter):
+    """`<int:…>` in ASCII digits and within bigint: anything else names nothing, as in the database."""
+
+    regex = "[0-9]+"
+
+    def to_python(self, value: str) -> int:
+        """The number; no match when PostgreSQL could not even compare it."""
+        number: int = super().to_python(value)
+        if number > BIGINT_MAX:
+            raise ValidationError
+        return number
+
+
 def create_app(settings: Settings) -> Flask:
     """Builds the application of one process. Connects to nothing until it is asked something."""
     app = Flask("guichet", static_folder=None)
     app.extensions["guichet"] = make_container(settings)
     app.url_map.strict_slashes = False
+    app.url_map.converters["int"] = BigintConverter
     if settings.trusted_proxy_hops:
         # The exact number of proxies: one too many, and X-Forwarded-For chooses whose limit counts.
         hops = settings.trusted_proxy_hops

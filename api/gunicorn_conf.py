@@ -11,7 +11,8 @@ from shared.settings import load_settings
 
 _settings = load_settings(os.environ)
 
-bind = f"0.0.0.0:{_settings.port}"
+# The demo's passwords are public: in development only this machine may come in.
+bind = f"{'0.0.0.0' if _settings.is_production else '127.0.0.1'}:{_settings.port}"  # noqa: S104
 workers = _settings.web_processes
 worker_class = "gevent"
 worker_connections = 4000

@@ -84,8 +84,8 @@ def run(plan: Plan, console: Console) -> History:
     """Fires, follows, reads the rest of the ledger and a sample of statuses."""
     progress = _Progress(console, plan.load.requests)
     follower = Follower(plan.target, plan.load.event_id)
-    follower.catch_up()
     try:
+        follower.catch_up()
         with progress.bar:
             background = gevent.spawn(_follow_while_firing, follower, progress)
             sent = fire(plan.target, plan.load, plan.users, progress.answered)

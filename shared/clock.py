@@ -23,7 +23,8 @@ def to_micros(instant: datetime) -> int:
 
 def rfc3339(instant: datetime) -> str:
     """`2026-11-20T18:00:00.000000Z`: UTC, always six digits, so that equal instants are equal text."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # not strftime: glibc writes the year 1 as "1", which PostgreSQL does not read
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def rfc3339_or_none(instant: datetime | None) -> str | None:
@@ -32,8 +33,13 @@ def rfc3339_or_none(instant: datetime | None) -> str | None:
 
 
 def parse_rfc3339(text: str) -> datetime:
-    """The inverse of `rfc3339`; raises ValueError on text without an offset or of another form."""
+    """The inverse of `rfc3339`, which reads other ISO 8601 forms too; raises ValueError on text without an offset
+    or of no such form.
+    """
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError(f"{text!r} has no UTC offset")
-    return instant.astimezone(UTC)
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is outside the years 1 to 9999 in UTC") from error

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 import gevent.socket
 import orjson
-from gevent.pywsgi import WSGIServer
+from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from shared.clock import rfc3339
 from shared.domain.ledger import LedgerRow
@@ -36,8 +36,6 @@ class FakeGuichet:
         """WSGI."""
         body = orjson.loads(environ["wsgi.input"].read() or b"{}")
         status, document = self.answer(environ, body)
-        if self.dead:
-            environ["wsgi.input"].socket.shutdown(gevent.socket.SHUT_RDWR)
         kind = "application/json" if status < 400 else "application/problem+json"
         start_response(f"{status} X", [("Content-Type", kind)])
         return [orjson.dumps(document)]
@@ -55,6 +53,8 @@ class FakeGuichet:
         if path == "/events":
             self.created.append(body)
             return 201, {"id": 1}
+        if path == "/events/1/decisions" and self.bug == "is_busy" and next(self.hits) % 2:
+            return 503, {"code": "overloaded"}
         if path == "/events/1/decisions":
             return 200, self.page(parse_qs(environ["QUERY_STRING"]))
         if path == "/bookings/1/book" and token in TOKENS:
@@ -66,7 +66,7 @@ class FakeGuichet:
     def book(self, user: int, key: str, tickets: int) -> tuple[int, dict[str, Any]]:
         """Accepts and decides."""
         hit = next(self.hits)
-        self.dead = self.bug == "dies" and hit >= 20
+        self.dead = self.bug == "dies" and hit == 20
         if self.bug == "hesitates" and key not in self.asked:
             self.asked.add(key)
             return 503, {"code": "accept_unknown", "job_id": str(uuid.uuid4())}
@@ -114,14 +114,24 @@ class FakeGuichet:
         return 200, {"status": "confirmed" if lies else outcome}
 
 
+class _Handler(WSGIHandler):
+    """Hangs up without an answer when the application is dead."""
+
+    def handle_one_response(self) -> None:
+        if getattr(self.application, "dead", False):
+            self.close_connection = True
+        else:
+            super().handle_one_response()
+
+
 @contextmanager
-def serving(fake: Any) -> Iterator[str]:  # noqa: ANN401 - any WSGI application
+def serving(fake: Any) -> Iterator[str]:
     """Serves `fake` on a free port of loopback from this process' greenlets; gives the base URL."""
     listener = gevent.socket.socket()
     listener.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)  # accepted ones inherit it
     listener.bind(("127.0.0.1", 0))
     listener.listen()
-    server = WSGIServer(listener, fake, log=None, error_log=None)
+    server = WSGIServer(listener, fake, log=None, error_log=None, handler_class=_Handler)
     server.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

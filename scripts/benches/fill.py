@@ -17,6 +17,7 @@ from shared.ids import uuid7
 from shared.line import accept
 from shared.line.accept import NewRequest
 from shared.line.client import Argument, ScriptRunner, make_redis
+from shared.line.doors import OPEN_DOOR
 from shared.services.line_gate import LineGate
 from shared.settings import Settings
 
@@ -63,7 +64,7 @@ def fill_here(settings: Settings, event_id: int, user_ids: Sequence[int]) -> Non
         installation = LineGate(settings, engine, redis).installation()
         runner = _PipelineRunner(redis)
         for user_id in user_ids:
-            accept.send(runner, settings, installation, _request(event_id, user_id), accept.OPEN_DOOR)
+            accept.send(runner, settings, installation, _request(event_id, user_id), OPEN_DOOR)
         runner.flush()
     finally:
         redis.close()

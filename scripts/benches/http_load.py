@@ -36,7 +36,7 @@ class Outcome:
     """What happened: status → count, latencies in seconds, instants by the wall clock, the client's CPU."""
 
     statuses: Counter[int] = field(default_factory=Counter)
-    latencies: array[float] = field(default_factory=lambda: array("d"))
+    latencies: "array[float]" = field(default_factory=lambda: array("d"))
     first_sent_at: float = 0.0
     last_answer_at: float = 0.0
     cpu_seconds: float = 0.0

@@ -5,7 +5,6 @@ import secrets
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
@@ -26,9 +25,8 @@ from scripts.embedded.redis import EmbeddedRedis
 from scripts.migrate import migrate
 from shared.db import make_engine, transaction
 from shared.domain.permissions import Actor
-from shared.line.client import make_redis
+from shared.line.client import ScriptRunner, make_redis
 from shared.line.inspect import count_undecided
-from shared.line.client import ScriptRunner
 from shared.services.audit.findings import finding_document
 from shared.services.events import create_event
 from shared.services.load_users import ensure_load_users, mint_load_tokens
@@ -257,7 +255,3 @@ def _answers(port: int) -> bool:
     finally:
         connection.close()
 
-
-def wait_a_moment(seconds: float) -> None:
-    """Lets servers finish what they do in the background."""
-    time.sleep(seconds)

@@ -2,7 +2,19 @@
 
 from flask import Flask
 
+
+class _Nothing:
+    """Stands where gunicorn's configuration expects the API's objects."""
+
+    def start(self) -> None:
+        """Has no threads."""
+
+    def close(self) -> None:
+        """Has no connections."""
+
+
 app = Flask("noop", static_folder=None)
+app.extensions["guichet"] = _Nothing()
 
 
 @app.get("/noop")

@@ -105,6 +105,7 @@ class Sender:
         if attempt.accepted and self._chance.random() < self._load.repeat_share:
             attempt.repeats += 1
             again = self._post(connection, attempt)
+            attempt.error = ""  # the promise stands, whatever happens to the repetition's answer
             if again is not None and again.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                 _note_job(attempt, again)
             elif again is not None and not again.code:

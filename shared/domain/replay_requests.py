@@ -26,10 +26,7 @@ _FACT_TYPES: Final = {
 
 def request_of(row: LedgerRow, kind: RequestKind, *, arrival: int) -> Request:
     """The request that a ledger row decided, as far as the ledger knows it."""
-    # Only a refusal lacks the right. `already_cancelled` is told to whoever may see the booking, so any right
-    # will do; `booking_not_found` is what an owner's right gives for somebody else's booking.
-    assumed: ActingAs = "host" if row.reason == "already_cancelled" else "owner"
-    acting_as: ActingAs = row.facts.get("acting_as", assumed)
+    acting_as: ActingAs = row.facts.get("acting_as", "owner")
     return Request(
         job_id=row.job_id,
         kind=kind,

@@ -116,10 +116,12 @@ def decode_request(
 
 def _is_sound(request: Request) -> bool:
     """Whether every field could be written to the ledger: a hash that was tampered with must not stop a line."""
-    numbers = (request.event_id, request.user_id or 0, request.tickets or 0)
+    optional = (request.user_id, request.tickets)
+    numbers = [request.event_id, *(number for number in optional if number is not None)]
     return (
         all(type(number) is int and 0 <= number <= BIGINT_MAX for number in numbers)
         and (request.tickets or 0) <= INTEGER_MAX
         and request.acting_as in get_args(ActingAs)
+        and (request.request_id is None or type(request.request_id) is str)
         and (request.kind != BOOK or (request.user_id is not None and bool(request.tickets)))
     )

@@ -65,14 +65,15 @@ def judge_book(snapshot: Snapshot, event: EventState, request: Request, now: dat
 
 def judge_cancel(snapshot: Snapshot, event: EventState, request: Request) -> Verdict:
     """A cancellation: its owner until the deadline, judged at `accepted_at`; hosts and admins always."""
+    facts: dict[str, str] = {"acting_as": request.acting_as}
     booking = snapshot.bookings.get(request.booking_id) if request.booking_id is not None else None
     owns = booking is not None and booking.user_id == request.user_id
     if booking is None or booking.event_id != event.id or (request.acting_as in ("owner", "account") and not owns):
-        return rejected("booking_not_found")
+        return rejected("booking_not_found", **facts)
     if booking.status == CANCELLED:
-        return rejected("already_cancelled")
+        return rejected("already_cancelled", **facts)
     closes_at = event.starts_at - snapshot.cancel_until
-    facts = {"acting_as": request.acting_as, "closes_at": rfc3339(closes_at)}
+    facts["closes_at"] = rfc3339(closes_at)
     if request.acting_as == "owner" and request.accepted_at >= closes_at:
         return rejected("cancellation_closed", **facts)
     return Verdict(CANCELLED, None, facts)

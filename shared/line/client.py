@@ -5,6 +5,7 @@ twice. So retries are off here, and the callers that repeat a script know that i
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -36,8 +37,10 @@ class AnswerUnknownError(Exception):
     """The command was sent and no answer came: it may have run."""
 
 
-# What Redis answers when it refuses a command before running it.
-_REFUSED = ("OOM", "LOADING", "READONLY", "MISCONF", "BUSY", "MASTERDOWN", "NOREPLICAS", "NOAUTH", "WRONGPASS", "NOPERM")
+# What Redis answers when it refuses a command before running it; 6.2 wraps what a script met (`… 79: -OOM …`).
+_REFUSED: Final = re.compile(
+    r"(?:^|[\s-])(OOM|LOADING|READONLY|MISCONF|BUSY|MASTERDOWN|NOREPLICAS|NOAUTH|WRONGPASS|NOPERM)\s"
+)
 
 
 def make_redis(url: str, *, max_connections: int = 64, socket_timeout: float = SOCKET_TIMEOUT_SECONDS) -> "Redis":
@@ -111,9 +114,7 @@ class ScriptRunner:
 
 def _refusal(error: redis_errors.ResponseError) -> Exception:
     """A refusal that passes by itself becomes LineUnavailableError; a mistake of ours stays what it is."""
-    text = str(error)
-    if isinstance(error, redis_errors.OutOfMemoryError | redis_errors.ReadOnlyError) or text.startswith(_REFUSED):
-        return LineUnavailableError(f"Redis refuses writes: {text.split(' ', 1)[0]}")
-    if any(f" {word} " in f" {text}" for word in _REFUSED):
-        return LineUnavailableError("Redis refuses writes.")
+    found = _REFUSED.search(f"{error} ")
+    if found is not None or isinstance(error, redis_errors.OutOfMemoryError | redis_errors.ReadOnlyError):
+        return LineUnavailableError(f"Redis refuses writes: {found[1] if found else type(error).__name__}")
     return error

@@ -25,10 +25,14 @@ class Installation:
 
 
 def initialise(redis: "Redis", installation: Installation, revoked: Mapping[str, datetime]) -> bool:
-    """Makes an empty Redis this installation's; False when it is another's. One transaction.
+    """Makes an empty Redis this installation's; False when it is another's. One round trip, one transaction more
+    when it is empty: a Redis that is full must still let workers start, or it would never drain.
 
     The revocations go in before the mark, so that no script ever sees the one without the other.
     """
+    present: bytes | None = redis.get(keys.INSTALLATION)
+    if present is not None:
+        return present == installation.mark.encode()
     now = datetime.now(UTC)
     with redis.pipeline(transaction=True) as pipe:
         _put_revocations(pipe, revoked, now)

@@ -87,7 +87,8 @@ class LineGate:
         installation = self._check_postgres(problems, warnings)
         self._check_redis(problems, warnings, installation)
         if problems != self._state.problems or warnings != self._state.warnings:
-            log.warning("line gate", extra={"problems": problems, "warnings": warnings})
+            level = logging.WARNING if problems or warnings else logging.INFO
+            log.log(level, "line gate", extra={"problems": problems, "warnings": warnings})
         self._checked_at = time.monotonic()
         outage_only = bool(problems) and set(problems) <= {"postgres", "redis"} and not self._state.problems
         if outage_only:

@@ -85,10 +85,11 @@ from json_to_recordset(%s) as r (id bigint, booked int, last_number bigint, last
 where e.id = r.id"""
 
 _WRITE_BOOKINGS = """insert into bookings (id, reference, event_id, user_id, job_id, tickets, status, price_minor,
-    currency, arrival, created_at)
-select id, reference, event_id, user_id, job_id, tickets, 'confirmed', price_minor, currency, arrival, created_at
+    currency, arrival, created_at, cancelled_at)
+select id, reference, event_id, user_id, job_id, tickets, status, price_minor, currency, arrival, created_at,
+    case status when 'cancelled' then created_at end
 from json_to_recordset(%s) as r (id uuid, reference text, event_id bigint, user_id bigint, job_id uuid, tickets int,
-    price_minor bigint, currency text, arrival bigint, created_at timestamptz)"""
+    status text, price_minor bigint, currency text, arrival bigint, created_at timestamptz)"""
 
 _CANCEL_BOOKINGS = "update bookings set status = 'cancelled', cancelled_at = %s where id = any(%s::uuid[])"
 
@@ -198,12 +199,15 @@ def write(cursor: Cursor, snapshot: Snapshot, rows: Sequence[LedgerRow], plan: P
     statements = [_WRITE]
     touched = {row.event_id for row in rows}
     parameters: list[Any] = [_ledger_json(rows), _events_json(snapshot.events[event_id] for event_id in touched)]
+    # Cancelled first, and those made and cancelled in this batch inserted as they ended: a user who cancels and
+    # books again in one batch has one live booking at every moment.
+    made = {booking.id for booking in plan.made}
+    if cancelled := [booking.id for booking in plan.cancelled if booking.id not in made]:
+        statements.append(_CANCEL_BOOKINGS)
+        parameters += (now, cancelled)
     if plan.made:
         statements.append(_WRITE_BOOKINGS)
         parameters.append(_bookings_json(plan))
-    if plan.cancelled:
-        statements.append(_CANCEL_BOOKINGS)
-        parameters += (now, [booking.id for booking in plan.cancelled])
     cursor.execute(";\n".join(statements), parameters)
 
 
@@ -258,6 +262,7 @@ def _bookings_json(plan: Plan) -> str:
                 "user_id": booking.user_id,
                 "job_id": booking.job_id,
                 "tickets": booking.tickets,
+                "status": booking.status,
                 "price_minor": booking.price_minor,
                 "currency": booking.currency,
                 "arrival": booking.arrival,

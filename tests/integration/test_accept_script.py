@@ -16,6 +16,7 @@ from shared.line.accept import Accepted, Refused, Replayed
 from shared.line.client import LineUnavailableError
 from shared.line.doors import Door
 from shared.line.installation import Installation, put_revocations
+from shared.line.status import find_job
 from tests.accepting import FAMILY, Doorkeeper, book, cancel
 
 HOUR = timedelta(hours=1)
@@ -93,8 +94,6 @@ class TestAccepted:
         assert line.accept(book(), Door(last_arrival=480)).arrival == 502  # a stale snapshot lowers nothing
 
     def test_tells_the_place_of_a_status_from_there_too(self, line):
-        from shared.line.status import find_job  # noqa: PLC0415
-
         request = book()
         accepted = line.accept(request, Door(last_arrival=500))
         found = find_job(line.runner, line.installation, request.job_id)

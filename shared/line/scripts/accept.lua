@@ -45,7 +45,8 @@ if door == 'sold_out' then return {'door', 'sold_out'} end
 -- A counter that is missing or behind what PostgreSQL has decided starts from there.
 local base = tonumber(base_arrival)
 local last_arrival = math.max(tonumber(redis.call('HGET', arrivals, event_id) or 0), base)
-local last_decided = math.max(tonumber(redis.call('HGET', decided, event_id) or 0), base)
+local known_decided = tonumber(redis.call('HGET', decided, event_id) or 0)
+local last_decided = math.max(known_decided, base)
 local running = redis.call('HMGET', counters, 'accepted', 'decided', 'rate')
 local depth = redis.call('LLEN', queue)
 local bell_rung = redis.call('LLEN', bell)
@@ -74,6 +75,7 @@ local accepted_at = string.format('%04d-%02d-%02dT%02d:%02d:%02d.%06dZ', year, m
 
 local arrival = string.format('%.0f', last_arrival + 1)
 local sequence = tonumber(running[1] or 0) + 1
+local ahead = math.max(0, sequence - 1 - tonumber(running[2] or 0))
 redis.call('HSET', job, 'status', 'queued', 'data', data, 'origin', origin, 'created_at', accepted_at,
   'enqueued_at', accepted_at, 'description', 'booking request', 'v', version, 'arrival', arrival,
   'seq', string.format('%.0f', sequence))
@@ -84,9 +86,10 @@ if tokens then
 end
 redis.call('SADD', undecided, job_id)
 redis.call('HSET', arrivals, event_id, arrival)
+-- or the place would be wrong for who asks later, or comes with an older snapshot
+if last_decided > known_decided then redis.call('HSET', decided, event_id, string.format('%.0f', last_decided)) end
 redis.call('HSET', counters, 'accepted', string.format('%.0f', sequence))
 redis.call('RPUSH', queue, job_id)
 if depth == 0 and bell_rung == 0 then redis.call('RPUSH', bell, '1') end
-local ahead = math.max(0, sequence - 1 - tonumber(running[2] or 0))
 return {'accepted', arrival, string.format('%.0f', last_arrival + 1 - last_decided), string.format('%.0f', ahead),
   running[3] or '', accepted_at}

@@ -8,6 +8,10 @@ local job_count, event_count, failure_text = tonumber(ARGV[14]), tonumber(ARGV[1
 
 if redis.call('GET', token_key) ~= token then return {'outdated'} end
 
+-- Reads that fail when a key has the wrong type: after the first write it would be too late.
+for _, key in ipairs({started, finished, failed}) do redis.call('ZCARD', key) end
+for _, key in ipairs({decided, arrivals, counters}) do redis.call('HLEN', key) end
+
 -- LREM first: it frees memory, so that everything after it is allowed at maxmemory.
 local position = 17
 local ids, removed = {}, 0
@@ -25,7 +29,9 @@ for index = 1, job_count do
   local key = job_prefix .. id
   redis.call('ZREM', started, id .. suffix)
   if user ~= '' then redis.call('SREM', user_prefix .. user .. user_suffix, id) end
-  if redis.call('EXISTS', key) == 1 then
+  -- An error for a damaged job; false for one that is gone; nothing to do for one that was replied before.
+  local known = redis.pcall('HGET', key, 'status')
+  if type(known) == 'string' and known ~= 'finished' and known ~= 'failed' then
     local stream = result_prefix .. id
     redis.call('HSET', key, 'status', status, 'ended_at', ended_at)
     redis.call('EXPIRE', key, ttl)
@@ -45,7 +51,7 @@ for _ = 1, event_count do
   local event_id, last_arrival = ARGV[position], ARGV[position + 1]
   position = position + 2
   for _, counter in ipairs({decided, arrivals}) do
-    if tonumber(redis.call('HGET', counter, event_id) or 0) < tonumber(last_arrival) then
+    if (tonumber(redis.call('HGET', counter, event_id)) or 0) < tonumber(last_arrival) then
       redis.call('HSET', counter, event_id, last_arrival)
     end
   end

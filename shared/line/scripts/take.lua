@@ -7,6 +7,9 @@ local worker_name, job_prefix, suffix, started_at = ARGV[5], ARGV[6], ARGV[7], A
 if redis.call('GET', token_key) ~= token then return {'outdated'} end
 if redis.call('EXISTS', suspended) == 1 then return {'suspended'} end
 
+-- Reads that fail when a key has the wrong type: an error after the first write would lose what was popped.
+redis.call('ZCARD', started)
+redis.call('SCARD', suspects)
 local ids = redis.call('LRANGE', in_flight, 0, -1)
 local recovered = #ids > 0
 if not recovered then ids = redis.call('LRANGE', queue, 0, maximum - 1) end

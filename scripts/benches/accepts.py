@@ -1,0 +1,73 @@
+"""Accepts a second over HTTP with everything on, against a no-op Flask route on the same server."""
+
+from scripts.benches.figures import Figure, Measurement, median, percentile, spread
+from scripts.benches.http_load import Outcome, get_request
+from scripts.benches.installation import Installation, Laboratory, Web
+from scripts.benches.processes import CpuMeter
+
+BAR_PER_SECOND = 2_000
+BAR_TIMES_NOOP = 0.25
+CONNECTIONS = 64
+REQUESTS_PER_USER = 4  # of the requests in a round: as many come with a token that their process never saw
+
+
+def measure(laboratory: Laboratory) -> Measurement:
+    """Token, revocation, validation, limits, rate and an Idempotency-Key on every request; no worker runs."""
+    sizes = laboratory.sizes
+    measurement = Measurement()
+    accepts: list[Outcome] = []
+    noops: list[Outcome] = []
+    shares: dict[str, float] = {}
+    with laboratory.installation(measurement) as installation:
+        tokens = installation.make_tokens(max(sizes.accepts // REQUESTS_PER_USER, CONNECTIONS))
+        with installation.web() as web, installation.web("scripts.benches.noop_app:app") as noop:
+            event_id = installation.make_event(100_000)
+            web.warm_up(event_id, tokens[:CONNECTIONS])
+            for _ in range(sizes.rounds):
+                plain = [get_request(noop.port, "/noop")] * sizes.accepts
+                noops.append(noop.load(plain, connections=CONNECTIONS))
+                meter = CpuMeter(_groups(installation, web))
+                accepts.append(_round(web, event_id, tokens, sizes.accepts))
+                shares = meter.shares()
+    measurement.figures = _figures(accepts, noops, shares)
+    return measurement
+
+
+def _round(web: Web, event_id: int, tokens: list[str], count: int) -> Outcome:
+    requests = [web.booking(event_id, tokens[index % len(tokens)]) for index in range(count)]
+    return web.load(requests, connections=CONNECTIONS)
+
+
+def _groups(installation: Installation, web: Web) -> dict[str, list[int]]:
+    return {"API": web.process.pids, "Redis": installation.redis_server.pids}
+
+
+def _figures(accepts: list[Outcome], noops: list[Outcome], shares: dict[str, float]) -> list[Figure]:
+    rates, noop_rates = [outcome.rate for outcome in accepts], [outcome.rate for outcome in noops]
+    times = [rate / noop for rate, noop in zip(rates, noop_rates, strict=True)]
+    latencies = [seconds * 1000 for outcome in accepts for seconds in outcome.latencies]
+    used = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+    return [
+        Figure(
+            what=f"accepts, {CONNECTIONS} connections",
+            value=median(rates),
+            unit="/s",
+            bar=BAR_PER_SECOND,
+            note=f"{spread(rates)}; client {_client(accepts)} of a core; cores: {used}",
+        ),
+        Figure(
+            what="  × no-op route", value=median(times), unit="×", bar=BAR_TIMES_NOOP, note=spread(times, 2)
+        ),
+        Figure(
+            what="  no-op route",
+            value=median(noop_rates),
+            unit="/s",
+            note=f"{spread(noop_rates)}; client {_client(noops)} of a core",
+        ),
+        Figure(what="  accept p50", value=percentile(latencies, 0.5), unit="ms"),
+        Figure(what="  accept p99", value=percentile(latencies, 0.99), unit="ms"),
+    ]
+
+
+def _client(outcomes: list[Outcome]) -> str:
+    return f"{median([outcome.cpu_share for outcome in outcomes]):.2f}"

@@ -1,0 +1,141 @@
+"""A worker is killed with SIGKILL before or after every single call of its life; another recovers."""
+
+import itertools
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from shared.line import keys
+from shared.services import events
+from shared.db import transaction
+from shared.domain.permissions import Actor
+from shared.settings import Settings
+from tests.crash.flows import Desk, recover
+from tests.crash.lives import Lives, started_lives
+from worker import batch
+
+# What a sweep must have died at, or it has not tried what it says.
+BATCH_STEPS = (
+    "begin; select exists",
+    "EVALSHA take",
+    "select d.job_id, d.event_id",
+    "select id, capacity, booked",
+    "insert into decisions",
+    "commit",
+    "EVALSHA reply",
+)
+
+
+@pytest.fixture
+def lives(settings: Settings) -> Iterator[Lives]:
+    with started_lives(settings) as lives:
+        yield lives
+
+
+@pytest.fixture
+def sweep(desk: Desk, lives: Lives, settings: Settings, engine: Engine) -> Callable[..., list[str]]:
+    """Asks, lets a worker die at its first call, its second, … until one survives; recovers every time."""
+
+    def run(ask: Callable[[], None], *, prelude: int = 0, **order: object) -> list[str]:
+        points: list[str] = []
+        for at in itertools.count(1):
+            ask()
+            # Workers killed a moment ago still count as alive, and would be left a share of the partitions.
+            desk.redis.delete(keys.LIVE_WORKERS)
+            for _ in range(prelude):
+                assert lives.live(at=7, when="before", batches_only=True).killed_at is not None
+                desk.redis.delete(keys.LIVE_WORKERS)
+            life = lives.live(at=at, **order)
+            recover(settings, engine)
+            if life.killed_at is None:
+                return points
+            points.append(life.killed_at)
+        raise AssertionError
+
+    return run
+
+
+def ask_for_everything(desk: Desk, event: int, other: int) -> None:
+    """Confirmed, refused, withdrawn, cancelled and booked again, two events in one batch."""
+    desk.book_each(event, desk.users[:3])
+    desk.book(other, desk.users[0], tickets=2)
+    left = desk.book(event, desk.users[4])
+    desk.withdraw(left.job_id)
+    for row in desk.query("select id, event_id, user_id from bookings where status = 'confirmed' limit 1"):
+        desk.send(row.event_id, "cancel", row.user_id, booking_id=row.id)
+        desk.book(row.event_id, row.user_id)
+    desk.book(event, desk.users[5])
+
+
+def test_before_every_call_of_a_life(desk: Desk, sweep: Callable[..., list[str]]) -> None:
+    event, other = desk.open_events(2, capacity=5)
+    points = "\n".join(sweep(lambda: ask_for_everything(desk, event, other), when="before"))
+    for step in (*BATCH_STEPS, "EVALSHA claim", "pg_try_advisory_lock", "nextval('claim_token_seq')"):
+        assert step in points
+    desk.assert_kept()
+
+
+def test_after_every_call_of_a_batch(desk: Desk, sweep: Callable[..., list[str]]) -> None:
+    event, other = desk.open_events(2, capacity=5)
+    points = "\n".join(sweep(lambda: ask_for_everything(desk, event, other), when="after", batches_only=True))
+    for step in BATCH_STEPS:
+        assert step in points
+    desk.assert_kept()
+
+
+def test_while_it_decides_one_by_one_because_others_died(desk: Desk, sweep: Callable[..., list[str]]) -> None:
+    event = desk.open_events(1, capacity=5)[0]
+
+    def ask() -> None:
+        desk.book_each(event, desk.users[:2])
+
+    points = sweep(ask, prelude=2, when="before", batches_only=True)
+    assert sum("EVALSHA alone" in point for point in points) == 2
+    assert sum(point == "commit" for point in points) == 2
+    desk.assert_kept()
+
+
+def test_between_the_slices_of_a_call_off(
+    desk: Desk,
+    sweep: Callable[..., list[str]],
+    settings: Settings,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch, "CALL_OFF_SLICE_SIZE", 2)
+    opened = []
+
+    def ask() -> None:
+        event = desk.open_events(1, capacity=10)[0]
+        opened.append(event)
+        desk.book_each(event, desk.users[:3])
+        recover(settings, engine)
+        desk.book(event, desk.users[6])
+        call_off(desk, event)
+        desk.book(event, desk.users[7])
+
+    points = sweep(ask, when="before", batches_only=True, slice_size=2)
+    assert sum(point == "commit" for point in points) >= 4  # before, two slices, after
+    for event in opened:
+        assert desk.query("select booked from events where id = :id", id=event) == [(0,)]
+        assert [outcome for _, outcome, _ in desk.outcomes(event)][3:] == ["rejected", "done", "rejected"]
+    desk.assert_kept()
+
+
+def call_off(desk: Desk, event_id: int) -> uuid.UUID:
+    """The host calls the event off; the request stands in the line at once."""
+    (row,) = desk.query("select host_id from events where id = :id", id=event_id)
+    with transaction(desk.engine) as session:
+        (job_id,) = events.change_event(
+            session,
+            actor=Actor(row.host_id, "host"),
+            event_id=event_id,
+            values={"status": "cancelled"},
+            whole=False,
+            versions=None,
+            request_id=None,
+        )
+    desk.send(event_id, "call_off", row.host_id, job_id=job_id, acting_as="host")
+    return job_id
