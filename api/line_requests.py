@@ -33,6 +33,7 @@ def submit_booking(
     container: Container, identity: Identity, *, event_id: int, tickets: int, default_wait: int = 0
 ) -> Response:
     """A `book` request: the door's verdict from the snapshot, one script, then the 202 or the decision."""
+    container.gate.installation()  # a closed gate says why; an open one costs nothing
     snapshot = container.snapshots.find(event_id)
     door = _door(container, snapshot, tickets)
     request = _new_request(
@@ -59,7 +60,9 @@ def submit_cancellation(  # noqa: PLR0913 - who cancels what, and by which right
         booking_id=booking_id,
         acting_as=acting_as,
     )
-    return _submit(container, identity, request, OPEN_DOOR, container.snapshots.find(event_id), default_wait)
+    snapshot = container.snapshots.find(event_id)
+    door = OPEN_DOOR if snapshot is None else Door(last_arrival=snapshot.last_arrival)
+    return _submit(container, identity, request, door, snapshot, default_wait)
 
 
 def read_document(container: Container, status: RequestStatus) -> dict[str, Any]:

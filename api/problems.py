@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from api.container import get_container
 from shared.domain.outcomes import REASONS
+from shared.db import DATABASE_AWAY
 from shared.errors import GuichetError, InvalidInputError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,13 @@ def register_error_handlers(app: Flask) -> None:
     def unavailable(error: UnavailableError) -> Response:
         headers = {"Retry-After": str(error.retry_after_seconds)}
         return problem(error.code, error.detail, headers=headers, **error.facts)
+
+    def database_away(error: Exception) -> Response:
+        log.warning("the database is away", extra={"path": request.path, "error": str(error).split("\n", 1)[0]})
+        return problem("database_unavailable", headers={"Retry-After": "2"})
+
+    for away in DATABASE_AWAY:
+        app.register_error_handler(away, database_away)
 
     @app.errorhandler(GuichetError)
     def refused(error: GuichetError) -> Response:

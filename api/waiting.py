@@ -79,12 +79,16 @@ class DecisionHub:
                 time.sleep(RECONNECT_SECONDS)
 
     def _listen(self) -> None:
-        with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+        with self._redis.pubsub() as pubsub:
             pubsub.subscribe(DECIDED_CHANNEL)
             while not self._closed:
                 message = pubsub.get_message(timeout=1.0)
-                if message is not None:
+                if message is None:
+                    continue
+                if message["type"] == "message":
                     self._wake(message["data"].decode().split(","))
+                else:
+                    self._wake_all()  # subscribed now: who read before that reads again
 
     def _wake(self, job_ids: list[str]) -> None:
         with self._lock:

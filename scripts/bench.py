@@ -128,7 +128,7 @@ def _row(figure: Figure) -> tuple[str, ...]:
 
 
 def _number(value: float, unit: str) -> str:
-    digits = 0 if value >= 1000 else 1 if value >= 20 else 2  # noqa: PLR2004 - three figures are enough
+    digits = 0 if value >= 1000 else 1 if value >= 20 else 2
     return f"{value:,.{digits}f} {unit}".rstrip()
 
 

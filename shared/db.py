@@ -4,10 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 # Entrypoints name the session's type from here: SQLAlchemy itself stays behind this room's door.
-__all__ = ["SCHEMA_VERSION", "Engine", "Session", "find_schema_version", "make_engine", "transaction"]
+__all__ = ["DATABASE_AWAY", "SCHEMA_VERSION", "Engine", "Session", "find_schema_version", "make_engine", "transaction"]
+
+# What an outage looks like from here, a pool without a free connection included: asking again may succeed.
+DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
 
 # The newest migration this code needs; a contract test compares it with migrations/versions.
 SCHEMA_VERSION = "0001"

@@ -1,5 +1,6 @@
 """Structured logs: one JSON object a line on stderr, with the request's and the job's id where known."""
 
+import json
 import logging
 import sys
 from contextvars import ContextVar
@@ -29,7 +30,10 @@ class JsonFormatter(logging.Formatter):
         line.update((key, value) for key, value in record.__dict__.items() if key not in _STANDARD)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode()
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:  # huge integers, lone surrogates, keys that are no strings: rare, and never a lost line
+            return json.dumps(line, default=str, skipkeys=True)
 
 
 def configure_logging(level: str) -> None:

@@ -89,6 +89,7 @@ class Decisions:
     jobs: list[JobReply] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     last_arrivals: dict[int, int] = field(default_factory=dict)
+    last_given: dict[int, int] = field(default_factory=dict)  # the numbers that Redis had given to those
 
 
 class BatchRunner:
@@ -184,6 +185,7 @@ class BatchRunner:
         try:
             cancel_until = timedelta(seconds=self._settings.cancel_until_seconds)
             snapshot, now = batches.load(session.cursor, part, cancel_until)
+            reissued_before = sum(event.arrivals_reissued for event in snapshot.events.values())
             plan = decide(snapshot, part, now, self._quarantine)
             self._references.draw(session, plan.made)
             rows = [decided.row for decided in plan.decided]
@@ -204,6 +206,9 @@ class BatchRunner:
             decisions.jobs.append(JobReply(str(request.job_id), request.user_id, result))
         decisions.lost += [str(request.job_id) for request in plan.missing]
         decisions.last_arrivals.update({event.id: event.last_arrival for event in snapshot.events.values()})
+        decisions.last_given.update({request.event_id: request.arrival for request in part})
+        if reissued := sum(event.arrivals_reissued for event in snapshot.events.values()) - reissued_before:
+            log.error("Redis had lost acknowledged writes: arrivals issued again", extra={"requests": reissued})
 
     def _blame(self, claim: Claim, error: psycopg2.Error, part: list[Request]) -> None:
         """A data error (SQLSTATE class 22 or 23) is some request's fault: found by deciding one by one, on a
@@ -225,11 +230,19 @@ class BatchRunner:
             return
         try:
             row, plan = decide_call_off_slice(snapshot, request, bookings, now)
+        except MemoryError:
+            raise
+        except Exception as error:
+            log.exception("quarantine: our code failed on it", extra={"job_id": str(request.job_id)})
+            self._quarantine.add(request.job_id)
+            raise PoisonError(request.job_id) from error
+        try:
             batches.write(session.cursor, snapshot, [row], plan, now)
         except psycopg2.Error as error:
             self._blame(claim, error, [request])
             raise
         self._commit(session)
+        line_take.report_progress(self._runner, claim)
 
     def _commit(self, session: ClaimSession) -> None:
         try:
@@ -240,7 +253,8 @@ class BatchRunner:
 
     def _reply(self, claim: Claim, decisions: Decisions, seconds: float) -> None:
         if decisions.lost:
-            log.error("set aside: no readable request", extra={"job_ids": decisions.lost})
+            shown = [ascii(job_id) for job_id in decisions.lost]
+            log.error("set aside: no readable request", extra={"job_ids": shown})
             line_take.set_aside(self._runner, claim, decisions.lost)
         if not decisions.jobs:
             return
@@ -252,6 +266,7 @@ class BatchRunner:
             worker_name=self.worker_name,
             jobs=decisions.jobs,
             last_arrivals=decisions.last_arrivals,
+            last_given=decisions.last_given,
             rate=rate,
         )
 

@@ -91,6 +91,8 @@ class BookingWorker(rq.SimpleWorker):
         self._failures = 0
         self._registered = False
         self._given_away: dict[int, float] = {}
+        self._serving: int | None = None  # the partition whose batch is being decided
+        self._aside: dict[int, tuple[int, float]] = {}  # troubled partition → failures, when to try again
         self._claim_timer, self._share_timer = Timer(CLAIM_SECONDS), Timer(SHARE_SECONDS)
         self._gate_timer, self._beat_timer = Timer(GATE_SECONDS), Timer(heartbeat.BEAT_SECONDS)
 
@@ -136,10 +138,11 @@ class BookingWorker(rq.SimpleWorker):
             decided = self._serve(self._session)
             self._failures = 0
             if not decided:
-                wait_for_bell(self._runner, sorted(self._session.held), 1.0)
+                wait_for_bell(self._runner, sorted(self._session.held), self._idle_seconds(self._session))
             elif decided < SMALL_BATCH:
                 time.sleep(PATIENCE_SECONDS)
         except PoisonError:
+            self._serving = None
             self._recover(drop_session=False)  # who it was is known now: decide again at once
         except (ClaimLostError, CommitUnknownError, OutdatedTokenError, ForeignRedisError) as error:
             self._trouble(error, drop_session=isinstance(error, ClaimLostError | CommitUnknownError))
@@ -152,17 +155,29 @@ class BookingWorker(rq.SimpleWorker):
     def _serve(self, session: ClaimSession) -> int:
         """One batch of every held partition that has work; returns how many requests were decided."""
         decided = 0
-        for partition, depth in count_undecided(self._runner, sorted(session.held)).items():
+        now = time.monotonic()
+        ready = [p for p in sorted(session.held) if p not in self._aside or self._aside[p][1] <= now]
+        for partition, depth in count_undecided(self._runner, ready).items():
             session.ping()
             if depth == 0 or self._stop:
+                self._aside.pop(partition, None)
                 continue
+            self._serving = partition
             claim = session.held[partition] or session.fence(self._runner, self._gate.installation(), partition)
             done = self._batches.run_once(session, claim)
+            self._serving = None
+            self._aside.pop(partition, None)
             if isinstance(done, int):
                 # A slice of a call-off replies nobody and still is work done.
                 decided += max(done, 1)
                 self._decided += done
         return decided
+
+    def _idle_seconds(self, session: ClaimSession) -> float:
+        """A second, or until a troubled partition is to be tried again."""
+        now = time.monotonic()
+        waits = [retry_at - now for partition, (_, retry_at) in self._aside.items() if partition in session.held]
+        return max(min([1.0, *waits]), 0.01)  # BLPOP takes 0 for ever
 
     def _housekeep(self) -> None:
         if self._gate_timer.due() or self._gate.state.problems:
@@ -227,9 +242,14 @@ class BookingWorker(rq.SimpleWorker):
         if isinstance(error, OutdatedTokenError) and self._session is not None:
             # While we hold the lock the token is ours to write again; the next batch checks that we do.
             self._session.held.update(dict.fromkeys(self._session.held))
-        pause = BACK_OFF_SECONDS[min(self._failures, len(BACK_OFF_SECONDS) - 1)]
+        partition, self._serving = self._serving, None
+        if partition is not None and self._session is not None:
+            # One partition's trouble (an event that somebody has locked) must not make the others wait.
+            failures = self._aside.get(partition, (0, 0.0))[0]
+            self._aside[partition] = (failures + 1, time.monotonic() + _back_off(failures))
+            return
         self._failures += 1
-        time.sleep(pause)
+        time.sleep(_back_off(self._failures - 1))
 
     def _recover(self, *, drop_session: bool) -> None:
         session = self._session
@@ -257,6 +277,10 @@ class BookingWorker(rq.SimpleWorker):
                 self.register_death()
         with contextlib.suppress(Exception):
             self.unsubscribe()
+
+
+def _back_off(failures: int) -> float:
+    return BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)]
 
 
 def make_worker_name(hostname: str, pid: int) -> str:

@@ -2,8 +2,8 @@
 
 from scripts.benches.figures import Figure, Measurement, median, percentile, spread
 from scripts.benches.http_load import Outcome, get_request
-from scripts.benches.installation import Installation, Laboratory, Web
-from scripts.benches.processes import CpuMeter
+from scripts.benches.installation import Laboratory, Web
+from scripts.benches.processes import CpuMeter, cpu_note
 
 BAR_PER_SECOND = 2_000
 BAR_TIMES_NOOP = 0.25
@@ -17,7 +17,8 @@ def measure(laboratory: Laboratory) -> Measurement:
     measurement = Measurement()
     accepts: list[Outcome] = []
     noops: list[Outcome] = []
-    shares: dict[str, float] = {}
+    cpu: dict[str, float] = {}
+    noop_cpu: dict[str, float] = {}
     with laboratory.installation(measurement) as installation:
         tokens = installation.make_tokens(max(sizes.accepts // REQUESTS_PER_USER, CONNECTIONS))
         with installation.web() as web, installation.web("scripts.benches.noop_app:app") as noop:
@@ -25,11 +26,13 @@ def measure(laboratory: Laboratory) -> Measurement:
             web.warm_up(event_id, tokens[:CONNECTIONS])
             for _ in range(sizes.rounds):
                 plain = [get_request(noop.port, "/noop")] * sizes.accepts
+                meter = CpuMeter({"server": noop.process.pids})
                 noops.append(noop.load(plain, connections=CONNECTIONS))
-                meter = CpuMeter(_groups(installation, web))
+                noop_cpu = meter.micros_each(sizes.accepts)
+                meter = CpuMeter({"API": web.process.pids, "Redis": installation.redis_server.pids})
                 accepts.append(_round(web, event_id, tokens, sizes.accepts))
-                shares = meter.shares()
-    measurement.figures = _figures(accepts, noops, shares)
+                cpu = meter.micros_each(sizes.accepts)
+    measurement.figures = _figures(accepts, noops, cpu_note(cpu), cpu_note(noop_cpu))
     return measurement
 
 
@@ -38,22 +41,17 @@ def _round(web: Web, event_id: int, tokens: list[str], count: int) -> Outcome:
     return web.load(requests, connections=CONNECTIONS)
 
 
-def _groups(installation: Installation, web: Web) -> dict[str, list[int]]:
-    return {"API": web.process.pids, "Redis": installation.redis_server.pids}
-
-
-def _figures(accepts: list[Outcome], noops: list[Outcome], shares: dict[str, float]) -> list[Figure]:
+def _figures(accepts: list[Outcome], noops: list[Outcome], cpu: str, noop_cpu: str) -> list[Figure]:
     rates, noop_rates = [outcome.rate for outcome in accepts], [outcome.rate for outcome in noops]
     times = [rate / noop for rate, noop in zip(rates, noop_rates, strict=True)]
     latencies = [seconds * 1000 for outcome in accepts for seconds in outcome.latencies]
-    used = ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
     return [
         Figure(
             what=f"accepts, {CONNECTIONS} connections",
             value=median(rates),
             unit="/s",
             bar=BAR_PER_SECOND,
-            note=f"{spread(rates)}; client {_client(accepts)} of a core; cores: {used}",
+            note=f"{spread(rates)}; client {_client(accepts)} of a core; an accept: {cpu}",
         ),
         Figure(
             what="  × no-op route", value=median(times), unit="×", bar=BAR_TIMES_NOOP, note=spread(times, 2)
@@ -62,7 +60,7 @@ def _figures(accepts: list[Outcome], noops: list[Outcome], shares: dict[str, flo
             what="  no-op route",
             value=median(noop_rates),
             unit="/s",
-            note=f"{spread(noop_rates)}; client {_client(noops)} of a core",
+            note=f"{spread(noop_rates)}; client {_client(noops)} of a core; {noop_cpu}",
         ),
         Figure(what="  accept p50", value=percentile(latencies, 0.5), unit="ms"),
         Figure(what="  accept p99", value=percentile(latencies, 0.99), unit="ms"),

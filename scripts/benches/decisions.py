@@ -4,6 +4,7 @@ from sqlalchemy import text
 
 from scripts.benches.figures import Figure, Measurement, median, spread
 from scripts.benches.installation import Installation, Laboratory
+from scripts.benches.processes import CpuMeter, cpu_note, family
 from scripts.benches.stock_rq import measure_stock
 from shared.db import transaction
 
@@ -25,10 +26,12 @@ def measure(laboratory: Laboratory) -> Measurement:
     sizes = laboratory.sizes
     measurement = Measurement()
     rates, stock_rates = [], []
+    cpu = ""
     with laboratory.installation(measurement) as installation:
         user_ids = installation.make_users(sizes.decisions)
         for _ in range(sizes.rounds):
-            rates.append(_round(installation, user_ids))
+            rate, cpu = _round(installation, user_ids)
+            rates.append(rate)
             stock_rates.append(_stock_round(laboratory, sizes.stock_jobs))
     times = [rate / stock for rate, stock in zip(rates, stock_rates, strict=True)]
     waiting = f"{sizes.decisions:,} waiting on one event for {sizes.decisions // 4:,} seats"
@@ -38,7 +41,7 @@ def measure(laboratory: Laboratory) -> Measurement:
             value=median(rates),
             unit="/s",
             bar=BAR_PER_SECOND,
-            note=f"{waiting}; {spread(rates)}",
+            note=f"{waiting}; {spread(rates)}; a decision: {cpu}",
         ),
         Figure(
             what="  × stock SimpleWorker",
@@ -57,14 +60,25 @@ def measure(laboratory: Laboratory) -> Measurement:
     return measurement
 
 
-def _round(installation: Installation, user_ids: list[int]) -> float:
+def _round(installation: Installation, user_ids: list[int]) -> tuple[float, str]:
     event_id = installation.make_event(len(user_ids) // 4)
     installation.fill(event_id, user_ids)
+    laboratory = installation.laboratory
     with installation.worker() as worker:
+        installation.wait_decided(worker, event_id, 1)
+        before = installation.count_decided(event_id)
+        meter = CpuMeter(
+            {
+                "worker": worker.pids,
+                "PostgreSQL": family(laboratory.postgres.pids),
+                "Redis": installation.redis_server.pids,
+            }
+        )
         installation.wait_decided(worker, event_id, len(user_ids))
+        cpu = meter.micros_each(len(user_ids) - before)
     with transaction(installation.engine) as session:
         count, seconds = session.execute(text(_RATE), {"event_id": event_id}).one()
-    return float(count) / max(float(seconds), 1e-6)
+    return float(count) / max(float(seconds), 1e-6), cpu_note(cpu)
 
 
 def _stock_round(laboratory: Laboratory, jobs: int) -> float:

@@ -130,7 +130,7 @@ class _Connection:
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.setblocking(False)  # noqa: FBT003 - positional only
+        self._socket.setblocking(False)
         self._recv, self._send = self._socket.recv, self._socket.send
         self._buffer = b""
         self._sent_at = 0.0
@@ -160,7 +160,7 @@ class _Connection:
         outcome.latencies.append(time.perf_counter() - self._sent_at)
         status = int(data[9:12])
         outcome.statuses[status] += 1
-        if status >= 300 and not outcome.refusal:  # noqa: PLR2004 - HTTP
+        if status >= 300 and not outcome.refusal:
             outcome.refusal = data
         self._buffer = b""
         return True

@@ -94,7 +94,8 @@ class Laboratory:
 
     def _settings(self, database_url: str, redis_url: str) -> Settings:
         """Everything as an installation has it, but limits raised and the sold-out door open, so that everyone
-        stands in line."""
+        stands in line.
+        """
         return Settings(
             data_dir=self.folder,
             database_url=database_url,
@@ -158,7 +159,7 @@ class Installation:
 
     @contextmanager
     def web(self, application: str = "api.wsgi:app") -> Iterator["Web"]:
-        """gunicorn with two gevent processes, as in the Procfile; answers when the block begins."""
+        """Gunicorn with two gevent processes, as in the Procfile; answers when the block begins."""
         port = _free_port()
         arguments = ["-m", "gunicorn", "--config", "api/gunicorn_conf.py", application]
         with Process(arguments, self._environ() | {"PORT": str(port)}, self._log("web")) as process:
@@ -211,7 +212,7 @@ class Web:
 
     @property
     def worker_pids(self) -> list[int]:
-        """gunicorn's workers, without their master."""
+        """Gunicorn's workers, without their master."""
         return self.process.pids[1:]
 
     def booking(self, event_id: int, token: str, *, prefer: str = "") -> bytes:

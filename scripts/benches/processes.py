@@ -43,7 +43,7 @@ class Process:
     def __init__(self, arguments: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
         self._log = log
         with log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own programs
+            self._process = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=PROJECT,
                 env=dict(environ),
@@ -85,12 +85,13 @@ class Process:
 
 
 def family(pids: Iterable[int]) -> list[int]:
-    """The processes and everything below them."""
-    found: list[int] = []
+    """The processes and everything below them, each once."""
+    found: dict[int, None] = {}
     for pid in pids:
         with suppress(psutil.NoSuchProcess):
-            found += [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
-    return found
+            children = psutil.Process(pid).children(recursive=True)
+            found |= dict.fromkeys([pid, *(child.pid for child in children)])
+    return list(found)
 
 
 def resident_megabytes(pids: Iterable[int]) -> float:
@@ -103,21 +104,24 @@ def resident_megabytes(pids: Iterable[int]) -> float:
 
 
 class CpuMeter:
-    """How many cores each group of processes used between two looks."""
+    """CPU time that groups of processes, each with its children, use from now on."""
 
     def __init__(self, groups: Mapping[str, Sequence[int]]) -> None:
         self._groups = {name: list(pids) for name, pids in groups.items()}
         self._before = self._read()
-        self._started = time.monotonic()
 
-    def shares(self) -> dict[str, float]:
-        """Group → cores since the meter was made."""
-        seconds = max(time.monotonic() - self._started, 1e-9)
+    def micros_each(self, count: int) -> dict[str, float]:
+        """Group → microseconds of CPU for each of `count` things done since."""
         after = self._read()
-        return {name: max(0.0, after[name] - self._before[name]) / seconds for name in self._groups}
+        return {name: 1e6 * max(0.0, after[name] - self._before[name]) / max(count, 1) for name in self._groups}
 
     def _read(self) -> dict[str, float]:
         return {name: sum(map(_cpu_seconds, family(pids))) for name, pids in self._groups.items()}
+
+
+def cpu_note(micros: Mapping[str, float]) -> str:
+    """For a note: who used how much CPU."""
+    return "CPU " + ", ".join(f"{name} {value:.0f} µs" for name, value in micros.items())
 
 
 def _cpu_seconds(pid: int) -> float:

@@ -6,9 +6,9 @@ The job locks the event's row, inserts the booking, counts it and commits: the t
 import logging
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from multiprocessing import get_context
-from concurrent.futures import ProcessPoolExecutor
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a type

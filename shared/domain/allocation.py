@@ -7,6 +7,7 @@ it did, because deciding moves the snapshot on. The trick is only that one commi
 import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import cast
 
 from shared.domain.ledger import CALL_OFF_SLICE, LedgerRow, chain_hash
 from shared.domain.outcomes import CANCELLED, CONFIRMED, DONE, FAILED, WITHDRAWN, Verdict
@@ -102,21 +103,21 @@ def _apply(  # noqa: PLR0913 - the leaf that moves everything on at once
 
 
 def _make_booking(snapshot: Snapshot, event: EventState, request: Request, now: datetime) -> BookingState:
-    if request.user_id is None or request.tickets is None:
-        raise ValueError("a confirmed request has a user and tickets")
+    # judge_book confirms no request without them
+    user_id, tickets = cast("tuple[int, int]", (request.user_id, request.tickets))
     booking = BookingState(
         id=derived_uuid(request.job_id, _BOOKING_PART),
         event_id=event.id,
-        user_id=request.user_id,
+        user_id=user_id,
         job_id=request.job_id,
-        tickets=request.tickets,
+        tickets=tickets,
         status=CONFIRMED,
         price_minor=event.price_minor,
         currency=event.currency,
         created_at=now,
     )
-    event.booked += request.tickets
-    snapshot.live[event.id, request.user_id] = booking
+    event.booked += tickets
+    snapshot.live[event.id, user_id] = booking
     snapshot.bookings[booking.id] = booking
     return booking
 

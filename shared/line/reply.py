@@ -38,10 +38,12 @@ def reply(  # noqa: PLR0913 - one call carries everything that a batch tells
     worker_name: str,
     jobs: Sequence[JobReply],
     last_arrivals: Mapping[int, int],
+    last_given: Mapping[int, int] | None = None,
     rate: float | None,
 ) -> None:
     """Writes results and statuses, moves the jobs out of flight, and wakes who waits. One round trip; sending
-    it twice changes nothing. `last_arrivals` is event → last arrival decided, `rate` decisions a second.
+    it twice changes nothing. `last_arrivals` is event → last arrival decided, `last_given` the number that Redis
+    had given to that request (another one only when Redis had lost something), `rate` decisions a second.
 
     Raises OutdatedTokenError, having done nothing, when another holder has the partition.
     """
@@ -73,7 +75,7 @@ def reply(  # noqa: PLR0913 - one call carries everything that a batch tells
             "control" if job.user_id is None else job.user_id,
         )
     for event_id, last_arrival in last_arrivals.items():
-        arguments += (event_id, last_arrival)
+        arguments += (event_id, last_arrival, (last_given or {}).get(event_id, last_arrival))
     answer = runner.run(
         "reply",
         [

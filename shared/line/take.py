@@ -101,7 +101,7 @@ def take(runner: ScriptRunner, claim: Claim, *, maximum: int, worker_name: str, 
     for fields in reply[4]:
         request = _request(fields)
         if request is None:
-            unreadable.append(fields[0].decode())
+            unreadable.append(fields[0].decode(errors="surrogateescape"))
         else:
             requests.append(request)
     return Taken(requests, unreadable, reply[1] == 1, int(reply[2]), reply[3] == 1)
@@ -139,13 +139,29 @@ def begin_alone(runner: ScriptRunner, claim: Claim, job_id: uuid.UUID, instance:
     return int(reply[1])
 
 
+def report_progress(runner: ScriptRunner, claim: Claim) -> None:
+    """Clears the count of deaths as a reply does: a part of a long request is committed. One round trip.
+
+    Raises OutdatedTokenError.
+    """
+    partition = claim.partition
+    reply = runner.run(
+        "progress", [keys.claim_token(partition), keys.suspects(partition), keys.alone(partition)], [claim.token]
+    )
+    if reply[0] == b"outdated":
+        raise OutdatedTokenError
+
+
 def report_alive(runner: ScriptRunner, partition: int, instance: str) -> None:
     """Takes this process' count back: it met an error with a batch in flight and lives on. One round trip."""
     runner.redis.srem(keys.suspects(partition), instance)
 
 
 def set_aside(runner: ScriptRunner, claim: Claim, job_ids: Sequence[str]) -> None:
-    """Takes ids without a readable job out of flight and counts them as lost. Raises OutdatedTokenError."""
+    """Takes ids without a readable job out of flight and counts them as lost. Raises OutdatedTokenError.
+
+    An id may be any bytes: `take` gives those that are no text with surrogate escapes.
+    """
     partition = claim.partition
     reply = runner.run(
         "set_aside",
@@ -156,7 +172,7 @@ def set_aside(runner: ScriptRunner, claim: Claim, job_ids: Sequence[str]) -> Non
             keys.lost(partition),
             keys.counters(partition),
         ],
-        [claim.token, keys.EXECUTION_SUFFIX, *job_ids],
+        [claim.token, keys.EXECUTION_SUFFIX, *(job_id.encode(errors="surrogateescape") for job_id in job_ids)],
     )
     if reply[0] == b"outdated":
         raise OutdatedTokenError

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from redis import Redis
 from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from shared.errors import UnavailableError
 from shared.line import accept, control, status
@@ -78,7 +79,10 @@ class LineClient:
 
     def _heal(self) -> None:
         problems: dict[str, str] = {}
-        self._gate.claim_redis(self._gate.installation(), problems)
+        try:
+            self._gate.claim_redis(self._gate.installation(), problems)
+        except (SQLAlchemyError, RedisError, OSError) as error:
+            raise LineUnavailableError("Redis was empty and cannot be told yet whose tokens are revoked.") from error
         if problems:
             raise LineUnavailableError("; ".join(problems.values()))
         log.error("Redis was empty and has been made this installation's again")

@@ -252,9 +252,10 @@ class Flow:
         assert set(self.refused) <= {"line_unavailable", "accept_unknown"}
         rows = self.desk.query("select job_id, event_id, arrival, outcome from decisions where kind = 'book'")
         decided = {row.job_id: (row.event_id, row.arrival) for row in rows}
-        assert {job: decided.get(job) for job in self.accepted} == self.accepted
-        assert len({arrival for arrival in decided.values()}) == len(rows)
+        told = self.accepted | {answer.job_id: (event, answer.arrival) for event, answer in self.desk.accepted}
+        assert {job: decided.get(job) for job in told} == told
+        assert len(decided) == len(set(decided.values())) == len(rows)
         assert not [row for row in rows if row.outcome == "failed"]
-        unexplained = set(decided) - set(self.accepted) - {request.job_id for request in self.unknown}
+        unexplained = set(decided) - set(told) - {request.job_id for request in self.unknown}
         assert not unexplained
         self.desk.assert_audit_clean()

@@ -2,7 +2,13 @@
 
 import pytest
 
-from shared.domain.accounts import find_password_fault, login_wait_seconds, throttle_key
+from shared.domain.accounts import (
+    ANONYMISED_NAME,
+    anonymised_email,
+    find_password_fault,
+    login_wait_seconds,
+    throttle_key,
+)
 
 EMAIL = "ada@example.org"
 
@@ -88,3 +94,8 @@ class TestLoginWait:
 def test_an_account_is_throttled_however_its_address_is_written() -> None:
     assert throttle_key(" Ada@Example.org") == throttle_key(EMAIL)
     assert throttle_key(EMAIL) != throttle_key("eve@example.org")
+
+
+def test_a_deleted_account_has_an_address_that_nobody_can_register() -> None:
+    assert anonymised_email(7) == "deleted-7@invalid"
+    assert ANONYMISED_NAME == "Deleted user"

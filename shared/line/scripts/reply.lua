@@ -48,12 +48,16 @@ for index = 1, job_count do
 end
 
 for _ = 1, event_count do
-  local event_id, last_arrival = ARGV[position], ARGV[position + 1]
-  position = position + 2
-  for _, counter in ipairs({decided, arrivals}) do
-    if (tonumber(redis.call('HGET', counter, event_id)) or 0) < tonumber(last_arrival) then
-      redis.call('HSET', counter, event_id, last_arrival)
-    end
+  local event_id, last_arrival, last_given = unpack(ARGV, position, position + 2)
+  position = position + 3
+  if tonumber(redis.call('HGET', decided, event_id) or 0) < tonumber(last_arrival) then
+    redis.call('HSET', decided, event_id, last_arrival)
+  end
+  -- Behind the ledger: raised. Ahead of it, because numbers were lost, and nobody waits with a later one: set back,
+  -- or every place told from now on would be too far behind.
+  local given = tonumber(redis.call('HGET', arrivals, event_id) or 0)
+  if given < tonumber(last_arrival) or (given == tonumber(last_given) and last_given ~= last_arrival) then
+    redis.call('HSET', arrivals, event_id, last_arrival)
   end
 end
 redis.call('HINCRBY', counters, 'decided', removed)

@@ -1,0 +1,112 @@
+"""`guichet bench` at tiny sizes: every measurement runs, and only a broken promise makes it fail."""
+
+import math
+from typing import Any
+
+import orjson
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import text
+
+from scripts import bench
+from scripts.benches.figures import FALLS_SHORT, PASS, Figure, Measurement, percentile
+from scripts.benches.installation import Laboratory
+from scripts.benches.processes import BenchError
+from scripts.benches.sizes import FULL, QUICK, scaled
+from shared.db import transaction
+
+
+def invoke(*options: object) -> Result:
+    return CliRunner().invoke(bench.command, list(map(str, options)), env={"COLUMNS": "160"})
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The JSON report of one tiny run of everything."""
+    path = tmp_path_factory.mktemp("bench") / "report.json"
+    result = invoke("--scale", 0.002, "--json", path)
+    assert result.exit_code == 0, result.output
+    document: dict[str, Any] = orjson.loads(path.read_bytes())
+    return document
+
+
+class TestEveryMeasurement:
+    @pytest.mark.parametrize("name", list(bench.BENCHES))
+    def test_runs_and_is_audited(self, name: str, report: dict[str, Any]) -> None:
+        measurement = report["measurements"][name]
+        assert measurement["violations"] == []
+        assert measurement["audited_rows"] > 0
+        assert all(math.isfinite(figure["value"]) and figure["value"] >= 0 for figure in measurement["figures"])
+
+    def test_every_bar_is_in_the_report(self, report: dict[str, Any]) -> None:
+        figures = [figure for found in report["measurements"].values() for figure in found["figures"]]
+        assert sorted(figure["bar"] for figure in figures if figure["bar"]) == sorted(
+            [8_000, 50, 2_000, 0.25, 1_500, 1.2, 1_500, 120, 120]
+        )
+
+
+class TestTheExitCode:
+    def test_is_0_on_a_slow_machine(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        slow = Measurement([Figure(what="decisions", value=3, unit="/s", bar=8_000)], audited_rows=5)
+        monkeypatch.setitem(bench.BENCHES, "idle", lambda _laboratory: slow)
+        result = invoke("--only", "idle")
+        assert result.exit_code == 0, result.output
+        assert FALLS_SHORT in result.output
+
+    def test_is_1_when_the_audit_finds_something(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def oversell(laboratory: Laboratory) -> Measurement:
+            measurement = Measurement()
+            with laboratory.installation(measurement) as installation:
+                event_id = installation.make_event(10)
+                installation.fill(event_id, installation.make_users(12))
+                installation.decide_rest()
+                with transaction(installation.engine) as session:
+                    session.execute(text("update events set booked = booked - 1"))
+            return measurement
+
+        monkeypatch.setitem(bench.BENCHES, "idle", oversell)
+        result = invoke("--only", "idle", "--scale", 0.01)
+        assert result.exit_code == 1
+        assert "WRONG" in result.output
+
+    def test_says_why_it_cannot_measure(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(_laboratory: Laboratory) -> Measurement:
+            raise BenchError("no answer")
+
+        monkeypatch.setitem(bench.BENCHES, "idle", fail)
+        result = invoke("--only", "idle")
+        assert result.exit_code == 1
+        assert "no answer" in result.output
+
+    def test_is_2_for_a_measurement_that_does_not_exist(self) -> None:
+        assert invoke("--only", "nonsense").exit_code == 2
+
+
+class TestAFigure:
+    @pytest.mark.parametrize(
+        ("value", "at_most", "verdict"),
+        [(8, False, PASS), (7, False, FALLS_SHORT), (8, True, PASS), (9, True, FALLS_SHORT)],
+    )
+    def test_is_judged_by_its_bar(self, value: float, at_most: bool, verdict: str) -> None:
+        figure = Figure(what="x", value=value, bar=8, at_most=at_most)
+        assert figure.verdict == verdict
+        assert figure.ratio == value / 8
+
+    def test_without_a_bar_is_only_worth_knowing(self) -> None:
+        assert Figure(what="x", value=1).document()["verdict"] is None
+
+    def test_percentiles_are_values_that_were_measured(self) -> None:
+        assert percentile([3.0, 1.0, 2.0], 0.5) == 2.0
+        assert percentile(range(1, 101), 0.99) == 99
+        assert percentile([5.0], 0.99) == 5.0
+
+
+class TestSizes:
+    def test_quick_is_never_more_work(self) -> None:
+        assert QUICK.decisions < FULL.decisions
+        assert QUICK.rounds < FULL.rounds
+
+    def test_scaled_counts_stay_usable(self) -> None:
+        tiny = scaled(FULL, 0.000_001)
+        assert tiny.rounds == 1
+        assert tiny.decisions >= 8

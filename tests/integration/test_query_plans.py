@@ -1,0 +1,141 @@
+"""The batch's plans on a database that was never analysed: a fresh install in its first sell-out.
+
+There the planner guesses, and a join of the batch with `bookings` becomes a hash join over the whole table.
+"""
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import psycopg2
+import pytest
+
+from shared.clock import utc_now
+from shared.domain.requests import Request
+from shared.store import batches
+from tests.factories import make_event
+from worker.claims import ClaimSession
+
+ROWS = 100_000
+TABLES = {"bookings", "decisions", "events", "users"}
+FILL = """
+set session_replication_role = replica;
+insert into users (name, email, role)
+    select 'p', 'plan-' || n || '@example.org', 'attendee' from generate_series(1, %(rows)s) n;
+insert into bookings (id, reference, event_id, user_id, job_id, tickets, status, price_minor, currency, arrival, created_at)
+    select md5('b' || n)::uuid, n::text, %(event)s, n, md5('j' || n)::uuid, 1, 'confirmed', 0, 'EUR', n, now()
+    from generate_series(1, %(rows)s) n;
+insert into decisions (job_id, event_id, number, arrival, kind, user_id, tickets, outcome, booking_id, available_after,
+        facts, accepted_at, decided_at, hash)
+    select md5('j' || n)::uuid, %(event)s, n + 1, n, 'book', n, 1, 'confirmed', md5('b' || n)::uuid, 0, '{}', now(),
+        now(), '' from generate_series(1, %(rows)s) n;
+"""
+
+
+class Explaining:
+    """A cursor that keeps the plan of every query it is given."""
+
+    def __init__(self, cursor: Any) -> None:
+        self.cursor = cursor
+        self.plans: list[dict[str, Any]] = []
+
+    def execute(self, statement: str, parameters: tuple[Any, ...] | None = None) -> None:
+        if statement.lstrip().startswith("select"):
+            self.cursor.execute(f"explain (format json) {statement}", parameters)
+            self.plans.append(self.cursor.fetchone()[0][0]["Plan"])
+        self.cursor.execute(statement, parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cursor, name)
+
+    def nodes(self) -> Iterator[dict[str, Any]]:
+        waiting = list(self.plans)
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting += node.get("Plans", [])
+
+    def kinds(self) -> set[str]:
+        return {node["Node Type"] for node in self.nodes()}
+
+    def scans(self) -> set[tuple[str, str]]:
+        return {(node["Relation Name"], node["Node Type"]) for node in self.nodes() if "Relation Name" in node}
+
+
+@pytest.fixture
+def event_id(engine, settings) -> int:
+    event = make_event(engine, capacity=ROWS)
+    connection = psycopg2.connect(settings.database_url.replace("+psycopg2", ""))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for table in TABLES:  # what autovacuum would analyse in the middle of the test
+            cursor.execute(f"alter table {table} set (autovacuum_enabled = false)")
+        cursor.execute(FILL, {"rows": ROWS, "event": event.id})
+        cursor.execute("select count(*) from pg_stats where tablename = any(%s)", (list(TABLES),))
+        assert cursor.fetchone() == (0,)
+    connection.close()
+    return event.id
+
+
+@pytest.fixture
+def session(settings) -> Iterator[ClaimSession]:
+    session = ClaimSession(settings.database_url, "plans")
+    yield session
+    session.close()
+
+
+def requests(event_id: int, count: int) -> list[Request]:
+    """A batch with everything in it: newcomers, people with a booking, cancellations."""
+    made = []
+    for number in range(count):
+        is_cancel = number % 5 == 4
+        made.append(
+            Request(
+                job_id=uuid.uuid4(),
+                kind="cancel" if is_cancel else "book",
+                event_id=event_id,
+                user_id=number + 1 if number % 2 else ROWS + number,
+                arrival=number,
+                accepted_at=utc_now(),
+                tickets=None if is_cancel else 1,
+                booking_id=uuid.uuid4() if is_cancel else None,
+            )
+        )
+    return made
+
+
+def plans_of(session: ClaimSession, event_id: int, count: int) -> Explaining:
+    cursor = Explaining(session.cursor)
+    batch = requests(event_id, count)
+    session.cursor.execute("begin")
+    batches.find_recorded(cursor, [str(request.job_id) for request in batch])
+    snapshot, _ = batches.load(cursor, batch, timedelta(hours=24))
+    batches.load_call_off(cursor, batch[0], 200)
+    session.rollback()
+    assert event_id in snapshot.events
+    return cursor
+
+
+class TestBatch:
+    def test_only_looks_things_up(self, session, event_id):
+        found = plans_of(session, event_id, 250)
+        assert {table for table, _ in found.scans()} == TABLES
+        assert {kind for _, kind in found.scans()} <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}
+        assert not found.kinds() & {"Hash Join", "Merge Join", "Hash", "Seq Scan"}
+        lookups = [node for node in found.nodes() if "Index" in node["Node Type"]]
+        assert all("Index Cond" in node for node in lookups)  # none of them walks a whole index
+
+    def test_is_planned_alike_whatever_its_size(self, session, event_id):
+        assert plans_of(session, event_id, 250).scans() == plans_of(session, event_id, 5).scans()
+
+    def test_would_read_the_whole_table_in_an_ordinary_session(self, session, event_id):
+        """The negative control: the same look-up as a join, with the settings that everybody has."""
+        cursor = Explaining(session.cursor)
+        cursor.execute("set enable_seqscan = on")
+        cursor.execute(
+            "select b.id from unnest(%s::bigint[]) v join bookings b on b.event_id = %s and b.user_id = v"
+            " and b.status <> 'cancelled'",
+            (list(range(250)), event_id),
+        )
+        assert cursor.kinds() & {"Hash Join", "Merge Join", "Seq Scan"}
