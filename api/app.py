@@ -6,11 +6,11 @@ from typing import Final
 
 from flask import Flask, Response, g, request
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import IntegerConverter, ValidationError
+from werkzeug.routing import IntegerConverter
 
 from api.auth import init_jwt
 from api.container import make_container
-from api.parsing import BIGINT_MAX
+from api.parsing import BIGINT_MAX, BODY_BYTES_MAX
 from api.problems import register_error_handlers
 from api.routes import (
     accounts,
@@ -35,17 +35,16 @@ class BigintConverter(IntegerConverter):
     regex = "[0-9]+"
 
     def to_python(self, value: str) -> int:
-        """The number; no match when PostgreSQL could not even compare it."""
+        """The number, at most bigint's largest: identities never get there, so it names nothing either."""
         number: int = super().to_python(value)
-        if number > BIGINT_MAX:
-            raise ValidationError
-        return number
+        return min(number, BIGINT_MAX)
 
 
 def create_app(settings: Settings) -> Flask:
     """Builds the application of one process. Connects to nothing until it is asked something."""
     app = Flask("guichet", static_folder=None)
     app.extensions["guichet"] = make_container(settings)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX  # chunked bodies too: werkzeug stops reading there
     app.url_map.strict_slashes = False
     app.url_map.converters["int"] = BigintConverter
     if settings.trusted_proxy_hops:

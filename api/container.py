@@ -34,6 +34,7 @@ class Container:
         """Starts what a serving process does beside its requests; after the fork."""
         self.gate.watch()
         self.snapshots.start()
+        self.hub.start()
 
     def close(self) -> None:
         """Stops the threads and closes the connections."""

@@ -65,14 +65,16 @@ def submit_cancellation(  # noqa: PLR0913 - who cancels what, and by which right
     return _submit(container, identity, request, door, snapshot, default_wait)
 
 
-def read_document(container: Container, status: RequestStatus) -> dict[str, Any]:
-    """The status document of a request as it is now."""
+def read_document(container: Container, status: RequestStatus, *, stream_link: bool = True) -> dict[str, Any]:
+    """The status document of a request as it is now. Without `stream_link` for who came by a stream token:
+    it must not renew itself.
+    """
     return status_document(
         status,
         event=_find_event(container, status.event_id),
         pause=container.snapshots.pause,
         now=utc_now(),
-        stream_token=make_stream_token(container.settings.secret_key, status.job_id),
+        stream_token=make_stream_token(container.settings.secret_key, status.job_id) if stream_link else None,
     )
 
 
@@ -132,11 +134,7 @@ def _submit(  # noqa: PLR0913 - the leaf where everything meets
         answer = container.line.accept(request, door)
     except UnavailableError as error:
         if error.code == "accept_unknown":
-            raise UnavailableError(
-                error.code,
-                job_id=str(request.job_id),
-                links={"status": f"/api/bookings/status/{request.job_id}"},
-            ) from error
+            raise _accept_unknown(request.job_id) from error
         raise
     if isinstance(answer, Refused):
         raise _refusal(answer, snapshot, container)
@@ -148,13 +146,24 @@ def _submit(  # noqa: PLR0913 - the leaf where everything meets
         headers["Preference-Applied"] = f"wait={wait_seconds}"
     if isinstance(answer, Accepted) and not wait_seconds:
         return _accepted(container, request, answer, headers)
-    status = container.hub.wait(
-        answer.job_id,
-        wait_seconds,
-        lambda: get_status(container, answer.job_id, identity.subjects),
-        lambda status: status.is_decided,
-    )
+    try:
+        status = container.hub.wait(
+            answer.job_id,
+            wait_seconds,
+            lambda: get_status(container, answer.job_id, None),
+            lambda status: status.is_decided,
+        )
+    except GuichetError as error:
+        # It stands in the line: whatever keeps us from following it, the answer must not say otherwise.
+        if isinstance(answer, Accepted):
+            return _accepted(container, request, answer, headers)
+        raise _accept_unknown(answer.job_id) from error
     return decision_response(container, status, headers)
+
+
+def _accept_unknown(job_id: uuid.UUID) -> UnavailableError:
+    links = {"status": f"/api/bookings/status/{job_id}"}
+    return UnavailableError("accept_unknown", job_id=str(job_id), links=links)
 
 
 def _accepted(container: Container, request: NewRequest, accepted: Accepted, headers: dict[str, str]) -> Response:

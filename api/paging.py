@@ -139,8 +139,7 @@ def _next_url(cursor: str, asked: PageRequest) -> str:
         parameters["offset"] = str(asked.offset + asked.limit)
     else:
         parameters["cursor"] = cursor
-    base_url = get_container().settings.base_url or request.host_url.rstrip("/")
-    return f"{base_url}{request.path}?{urlencode(parameters)}"
+    return f"{get_container().settings.base_url}{request.path}?{urlencode(parameters)}"
 
 
 def _invalid(parameter: str, detail: str) -> InvalidInputError:

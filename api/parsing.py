@@ -1,12 +1,12 @@
 """Reading a request: a strict JSON body or query against a marshmallow schema, errors with JSON pointers."""
 
+import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
-import orjson
 from flask import request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 
 from shared.errors import GuichetError, InvalidInputError
 
@@ -79,20 +79,28 @@ def load_body(schema: Schema) -> dict[str, Any]:
 
     Raises 413 and 415 as werkzeug's exceptions, GuichetError `malformed_json`, InvalidInputError.
     """
-    if request.content_length is not None and request.content_length > BODY_BYTES_MAX:
-        raise RequestEntityTooLarge
     raw = request.get_data(cache=True)
-    if len(raw) > BODY_BYTES_MAX:
-        raise RequestEntityTooLarge
     if not raw:
         return load_data(schema, {})
     if request.mimetype != "application/json":
         raise UnsupportedMediaType
     try:
-        data = orjson.loads(raw)
-    except ValueError as error:
+        data = json.loads(raw, object_pairs_hook=_members, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise GuichetError("malformed_json", str(error)) from error
     return load_data(schema, data)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's members; a name given twice is refused, because readers disagree on which counts."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("An object has a member twice.")
+    return members
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON.")
 
 
 def load_query(schema: Schema) -> dict[str, Any]:

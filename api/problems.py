@@ -9,8 +9,8 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from api.container import get_container
-from shared.domain.outcomes import REASONS
 from shared.db import DATABASE_AWAY
+from shared.domain.outcomes import REASONS
 from shared.errors import GuichetError, InvalidInputError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def problem(
     status = status or usual_status
     base_url = get_container().settings.base_url
     body = {
-        "type": f"{base_url or request.host_url.rstrip('/')}/problems/{code}",
+        "type": f"{base_url}/problems/{code}",  # relative without a base URL: the Host header is anybody's
         "title": title,
         "status": status,
         "detail": detail or title,

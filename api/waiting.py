@@ -41,9 +41,7 @@ class DecisionHub:
         event = threading.Event()
         with self._lock:
             self._waiters.setdefault(str(job_id), set()).add(event)
-            if self._thread is None and not self._closed:
-                self._thread = threading.Thread(target=self._listen_forever, name="decision-hub", daemon=True)
-                self._thread.start()
+            self._start()
         try:
             yield event
         finally:
@@ -52,6 +50,16 @@ class DecisionHub:
                 waiting.discard(event)
                 if not waiting:
                     del self._waiters[str(job_id)]
+
+    def start(self) -> None:
+        """Subscribes now instead of with the first waiter."""
+        with self._lock:
+            self._start()
+
+    def _start(self) -> None:
+        if self._thread is None and not self._closed:
+            self._thread = threading.Thread(target=self._listen_forever, name="decision-hub", daemon=True)
+            self._thread.start()
 
     def wait(self, job_id: uuid.UUID, seconds: float, read: Callable[[], T], is_decided: Callable[[T], bool]) -> T:
         """What `read` gives once `is_decided` says so, or after `seconds`; reads at least once."""

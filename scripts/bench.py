@@ -36,9 +36,15 @@ BENCHES: Final[dict[str, Callable[[Laboratory], Measurement]]] = {
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Fewer rounds and smaller counts: within three minutes.")
-@click.option("--only", multiple=True, type=click.Choice(list(BENCHES)), help="Only this one; may be repeated.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there.")
-@click.option("--scale", type=click.FloatRange(0, 1, min_open=True), hidden=True, help="Every count times this.")
+@click.option(
+    "--only", multiple=True, type=click.Choice(list(BENCHES)), help="Only this one; may be repeated."
+)
+@click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the report there."
+)
+@click.option(
+    "--scale", type=click.FloatRange(0, 1, min_open=True), hidden=True, help="Every count times this."
+)
 def command(*, quick: bool, only: tuple[str, ...], json_file: Path | None, scale: float | None) -> None:
     """Measure decisions, accepts, latency and memory against their bars; touches no installation.
 
@@ -114,7 +120,9 @@ def _show(console: Console, found: dict[str, Measurement], document: dict[str, A
     rows = sum(measurement.audited_rows for measurement in found.values())
     violations = [violation for measurement in found.values() for violation in measurement.violations]
     verdict = f"[red]{len(violations):,} WRONG[/red]" if violations else f"[green]{PASS}[/green]"
-    table.add_row("audit", f"{rows:,}", "", "", verdict, "ledger rows replayed and compared with tables and line")
+    table.add_row(
+        "audit", f"{rows:,}", "", "", verdict, "ledger rows replayed and compared with tables and line"
+    )
     console.print(table)
     for violation in violations:
         console.print(violation, style="red", highlight=False, markup=False, soft_wrap=True)

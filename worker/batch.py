@@ -46,19 +46,25 @@ class CommitUnknownError(Exception):
 
 @dataclass(slots=True)
 class References:
-    """Booking references, a block of sequence numbers at a time. Numbers left over when a process ends are
-    never used: the space has 2.8 × 10^11.
+    """Booking references, a block of sequence numbers at a time. Numbers left over are never used: the space
+    has 2.8 × 10^11.
+
+    A block is good only in the session that drew it: what an uncommitted transaction drew from a sequence is
+    forgotten when PostgreSQL crashes, and another worker draws the same again. A crash ends every session.
     """
 
     key: bytes | None = None  # fixed at the first migration, read when the first booking is made
     next_number: int = 0
     left: int = 0
+    drawn_in: ClaimSession | None = None
 
     def draw(self, session: ClaimSession, bookings: Sequence[BookingState]) -> None:
         """Gives each booking its reference. One round trip every thousand bookings."""
         if bookings and self.key is None:
             session.cursor.execute("select reference_key from line_state")
             self.key = bytes(batches.fetch_row(session.cursor)[0])
+        if self.drawn_in is not session:
+            self.left, self.drawn_in = 0, session
         for booking in bookings:
             if self.left == 0:
                 session.cursor.execute("select nextval('booking_reference_seq')")
@@ -214,6 +220,9 @@ class BatchRunner:
         """A data error (SQLSTATE class 22 or 23) is some request's fault: found by deciding one by one, on a
         fresh snapshot each; the one that fails alone is quarantined. Any other error is nobody's fault.
         """
+        if error.diag.constraint_name == "bookings_reference_key":
+            self._references.left = 0  # the block was drawn twice (a restored sequence): nobody's fault
+            return
         if (error.pgcode or "")[:2] not in DATA_ERROR_CLASSES:
             return
         if len(part) == 1:

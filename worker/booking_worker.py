@@ -91,6 +91,7 @@ class BookingWorker(rq.SimpleWorker):
         self._failures = 0
         self._registered = False
         self._given_away: dict[int, float] = {}
+        self._owed_alive: set[int] = set()  # partitions where this process still counts as dead
         self._serving: int | None = None  # the partition whose batch is being decided
         self._aside: dict[int, tuple[int, float]] = {}  # troubled partition → failures, when to try again
         self._claim_timer, self._share_timer = Timer(CLAIM_SECONDS), Timer(SHARE_SECONDS)
@@ -141,16 +142,15 @@ class BookingWorker(rq.SimpleWorker):
                 wait_for_bell(self._runner, sorted(self._session.held), self._idle_seconds(self._session))
             elif decided < SMALL_BATCH:
                 time.sleep(PATIENCE_SECONDS)
-        except PoisonError:
-            self._serving = None
-            self._recover(drop_session=False)  # who it was is known now: decide again at once
         except (ClaimLostError, CommitUnknownError, OutdatedTokenError, ForeignRedisError) as error:
             self._trouble(error, drop_session=isinstance(error, ClaimLostError | CommitUnknownError))
         except (psycopg2.Error, RedisError, OSError, UnavailableError, AnswerUnknownError, MemoryError) as error:
             self._trouble(error, drop_session=False)
+        except PoisonError as error:  # who it was is known now: the next try decides it `failed`
+            self._trouble(error, drop_session=False)
         except Exception as error:  # a bug of ours: the line stands and says why, nothing is decided `failed`
             log.exception("unexpected error")
-            self._trouble(error, drop_session=True)
+            self._trouble(error, drop_session=False)
 
     def _serve(self, session: ClaimSession) -> int:
         """One batch of every held partition that has work; returns how many requests were decided."""
@@ -192,6 +192,7 @@ class BookingWorker(rq.SimpleWorker):
         self._session.ping()
         if self._beat_timer.due():
             self._beat()
+            self._report_alive()
         if self._claim_timer.due():
             self._claim(self._session)
         if self._share_timer.due():
@@ -210,6 +211,7 @@ class BookingWorker(rq.SimpleWorker):
         """Gives away what exceeds this worker's share of the partitions, when others are alive to take it."""
         share = math.ceil(self._settings.partitions / max(self._live, 1))
         for partition in sorted(session.held, reverse=True)[: max(len(session.held) - share, 0)]:
+            report_alive(self._runner, partition, self._batches.instance)
             session.give_away(partition)
             self._given_away[partition] = time.monotonic() + GIVEN_AWAY_SECONDS
             log.info("gave away", extra={"worker": self.name, "partition": partition})
@@ -243,11 +245,12 @@ class BookingWorker(rq.SimpleWorker):
             # While we hold the lock the token is ours to write again; the next batch checks that we do.
             self._session.held.update(dict.fromkeys(self._session.held))
         partition, self._serving = self._serving, None
-        if partition is not None and self._session is not None:
+        if partition is not None:
             # One partition's trouble (an event that somebody has locked) must not make the others wait.
             failures = self._aside.get(partition, (0, 0.0))[0]
             self._aside[partition] = (failures + 1, time.monotonic() + _back_off(failures))
-            return
+            if self._session is not None:
+                return
         self._failures += 1
         time.sleep(_back_off(self._failures - 1))
 
@@ -260,9 +263,16 @@ class BookingWorker(rq.SimpleWorker):
                 drop_session = True
         if drop_session:
             self._drop_session()
-        with contextlib.suppress(Exception):
-            for partition in range(self._settings.partitions):
+        self._owed_alive.update(range(self._settings.partitions))
+        self._report_alive()
+
+    def _report_alive(self) -> None:
+        """Takes this process' count back wherever it met an error; what Redis does not hear now stays owed."""
+        with contextlib.suppress(RedisError, OSError):
+            while self._owed_alive:
+                partition = next(iter(self._owed_alive))
                 report_alive(self._runner, partition, self._batches.instance)
+                self._owed_alive.discard(partition)
 
     def _drop_session(self) -> None:
         if self._session is not None:
@@ -271,6 +281,8 @@ class BookingWorker(rq.SimpleWorker):
 
     def _let_go(self) -> None:
         self._drop_session()
+        self._owed_alive.update(range(self._settings.partitions))
+        self._report_alive()
         with contextlib.suppress(RedisError, OSError):
             heartbeat.leave(self.connection, self.name)
             if self._registered:

@@ -26,9 +26,6 @@ log = logging.getLogger(__name__)
 TASK_QUEUE: Final = "tasks"
 TICK_SECONDS: Final = 0.5
 
-# A revocation that Redis was not told of when it happened is told within this window, again and again.
-REVOCATION_WINDOW_SECONDS: Final = 3600.0
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -86,10 +83,12 @@ class Schedule:
 
     def _release_leftovers(self) -> None:
         with transaction(self._engine) as session:
-            job_ids = accounts.release_leftovers(session)
-        control_requests.put_into_line(self._engine, self._line, job_ids)
+            user_ids = accounts.list_leftovers(session)
+        for user_id in user_ids:  # a transaction each: events are locked in id order
+            with transaction(self._engine) as session:
+                accounts.release_holdings(session, user_id, request_id=None)
 
     def _feed_revocations(self) -> None:
         with transaction(self._engine) as session:
-            revoked = list_revocations(session, within_seconds=REVOCATION_WINDOW_SECONDS)
+            revoked = list_revocations(session)
         self._line.revoke(revoked)

@@ -8,6 +8,8 @@ from flask import Blueprint, Response
 from api.auth import current_identity, require_actor
 from api.caching import NO_STORE
 from api.container import get_container
+from api.event_access import get_managed_event, get_readable_event
+from api.idempotency import idempotency_key
 from api.line_requests import submit_booking, submit_cancellation
 from api.paging import list_document, page_request
 from api.parsing import load_body, load_query
@@ -15,11 +17,10 @@ from api.responses import json_response
 from api.schemas.bookings import BOOKING_SORTS, BookingListSchema, booking_document
 from api.schemas.requests import BookEventSchema, BookSchema, EmptySchema
 from shared.db import Session, transaction
-from shared.domain.permissions import Actor, acting_as_for_booking, may_manage_event
-from shared.errors import GuichetError, NotFoundError, RefusedError
+from shared.domain.permissions import Actor, acting_as_for_booking
+from shared.errors import NotFoundError, RefusedError
 from shared.store.bookings import find_booking, find_booking_by_reference, list_bookings
-from shared.store.event_bookings import find_live_booking
-from shared.store.events import find_event
+from shared.store.event_bookings import find_last_booking
 
 blueprint = Blueprint("bookings", __name__)
 
@@ -64,15 +65,16 @@ def register(event_id: int) -> Response:
 
 @blueprint.post("/events/<int:event_id>/cancel")
 def cancel_registration(event_id: int) -> Response:
-    """Cancels the caller's live booking of the event."""
+    """Cancels the caller's booking of the event: the live one, or the last one, so that a repeated request with
+    its Idempotency-Key gets its answer again.
+    """
     identity = current_identity()
     load_body(_EMPTY)
     container = get_container()
     with transaction(container.engine) as session:
         actor = require_actor(session)
-        if find_event(session, event_id) is None:
-            raise NotFoundError("event_not_found")
-        booking = find_live_booking(session, event_id=event_id, user_id=actor.user_id)
+        event = get_readable_event(session, event_id)
+        booking = find_last_booking(session, event_id=event_id, user_id=actor.user_id)
     if booking is None:
         raise NotFoundError("booking_not_found")
     return submit_cancellation(
@@ -80,7 +82,7 @@ def cancel_registration(event_id: int) -> Response:
         identity,
         event_id=event_id,
         booking_id=booking["id"],
-        acting_as="owner",
+        acting_as=acting_as_for_booking(actor, owner_id=actor.user_id, host_id=event.host_id) or "owner",
         default_wait=WAIT_DEFAULT_SECONDS,
     )
 
@@ -133,7 +135,7 @@ def cancel(booking_id: uuid.UUID) -> Response:
     with transaction(container.engine) as session:
         actor = require_actor(session)
         booking, acting_as = _reachable(find_booking(session, booking_id), actor)
-    if booking["status"] == "cancelled":
+    if booking["status"] == "cancelled" and idempotency_key() is None:
         raise RefusedError("already_cancelled", booking=booking_document(booking))
     return submit_cancellation(
         container,
@@ -159,11 +161,8 @@ def _whose(session: Session, actor: Actor, event_id: int | None) -> int | None:
         return None
     if event_id is None:
         return actor.user_id
-    event = find_event(session, event_id)
-    if event is None:
-        raise NotFoundError("event_not_found")
     if actor.role == "attendee":
+        get_readable_event(session, event_id)
         return actor.user_id
-    if not may_manage_event(actor, event.host_id):
-        raise GuichetError("forbidden", "Only its host and admins may list an event's bookings.")
+    get_managed_event(session, actor, event_id)
     return None

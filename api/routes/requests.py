@@ -1,6 +1,7 @@
 """Following a request: list, poll, long-poll, stream, and leaving the line."""
 
 import hashlib
+import time
 import uuid
 from collections.abc import Iterator
 from typing import Any, Final
@@ -24,6 +25,7 @@ blueprint = Blueprint("requests", __name__)
 
 STREAM_SECONDS_MAX: Final = 600
 POSITION_SECONDS: Final = 2.0  # how often a stream looks whether its place has changed
+DECIDED: Final = "decided"
 _WAIT: Final = WaitSchema()
 _LIST: Final = RequestListSchema()
 
@@ -43,7 +45,8 @@ def list_mine() -> Response:
     document = {"items": [read_document(container, status) for status in shown], "next_cursor": cursor}
     headers = dict(NO_STORE)
     if cursor is not None:
-        headers["Link"] = f'<{request.path}?limit={query["limit"]}&cursor={cursor}>; rel="next"'
+        address = f"{container.settings.base_url}{request.path}?limit={query['limit']}&cursor={cursor}"
+        headers["Link"] = f'<{address}>; rel="next"'
     return json_response(document, headers=headers)
 
 
@@ -69,16 +72,21 @@ def stream(job_id: uuid.UUID) -> Response:
     """Server-sent events: `position` whenever it changes, `decided` at last, then the stream closes."""
     container = get_container()
     token = request.args.get("token")
+    subjects = None
     if token is None:
         identity = current_identity()
+        subjects = identity.subjects
         status = _get_own(container, job_id, identity)
     elif is_valid_stream_token(container.settings.secret_key, job_id, token):
         status = get_status(container, job_id, None)
     else:
         raise GuichetError("unauthenticated", "The stream token is not valid for this request, or has expired.")
     last_seen = request.headers.get("Last-Event-ID", "")
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Response(_events(container, status, last_seen), content_type="text/event-stream", headers=headers)
+    if status.is_decided and last_seen == DECIDED:
+        return Response(status=204)  # tells an EventSource not to connect again
+    events = _events(container, status, subjects, last_seen)
+    headers = {**NO_STORE, "X-Accel-Buffering": "no"}
+    return Response(events, content_type="text/event-stream", headers=headers)
 
 
 @blueprint.delete("/bookings/status/<uuid:job_id>")
@@ -119,27 +127,31 @@ def _document_response(document: dict[str, Any]) -> Response:
     return response
 
 
-def _events(container: Container, status: RequestStatus, last_seen: str) -> Iterator[bytes]:
-    """The stream's text. An id a client has seen already is not sent again; a comment keeps proxies awake."""
-    waited = 0.0
-    while True:
-        document = read_document(container, status)
-        kind = "decided" if status.is_decided else "position"
-        event_id = kind if status.is_decided else f"position-{status.position}"
-        if event_id != last_seen:
-            yield f"id: {event_id}\nevent: {kind}\ndata: ".encode() + orjson.dumps(document) + b"\n\n"
-            last_seen = event_id
-        else:
-            yield b": still waiting\n\n"
-        if status.is_decided or waited >= STREAM_SECONDS_MAX:
-            return
-        try:
-            status = container.hub.wait(
-                status.job_id,
-                POSITION_SECONDS,
-                lambda: get_status(container, status.job_id, None),  # noqa: B023 - called before the next turn
-                lambda found: found.is_decided,
-            )
-        except (UnavailableError, GuichetError):
-            yield b": the line does not answer\n\n"
-        waited += POSITION_SECONDS
+def _events(
+    container: Container, status: RequestStatus, subjects: tuple[str, str] | None, last_seen: str
+) -> Iterator[bytes]:
+    """The stream's text. An id that the client has seen is not sent again; a comment keeps proxies awake.
+
+    `subjects` are checked for revocation at each look; None for who came by a stream token.
+    """
+    ends_at = time.monotonic() + STREAM_SECONDS_MAX
+    with container.hub.waiter(status.job_id) as told:
+        while True:
+            event_id = DECIDED if status.is_decided else f"position-{status.position}"
+            if event_id == last_seen:
+                yield b": still waiting\n\n"
+            else:
+                document = read_document(container, status, stream_link=subjects is not None)
+                kind = DECIDED if status.is_decided else "position"
+                yield f"id: {event_id}\nevent: {kind}\ndata: ".encode() + orjson.dumps(document) + b"\n\n"
+                last_seen = event_id
+            if status.is_decided or time.monotonic() >= ends_at:
+                return
+            told.wait(POSITION_SECONDS)
+            told.clear()
+            try:
+                status = get_status(container, status.job_id, subjects)
+            except UnavailableError:
+                yield b": the line does not answer\n\n"
+            except GuichetError:
+                return  # revoked: the client may come back with another token

@@ -48,10 +48,12 @@ class RequestListSchema(StrictSchema):
     cursor = fields.UUID()
 
 
-def links(job_id: str, *, stream_token: str, undecided: bool, kind: str = "book") -> dict[str, str]:
+def links(job_id: str, *, stream_token: str | None, undecided: bool, kind: str = "book") -> dict[str, str]:
     """Where to follow the request, and where to leave the line."""
     status = f"/api/bookings/status/{job_id}"
-    found = {"status": status, "stream": f"{status}/stream?token={stream_token}"}
+    found = {"status": status}
+    if stream_token is not None:
+        found["stream"] = f"{status}/stream?token={stream_token}"
     if undecided and kind == "book":
         found["withdraw"] = status
     return found
@@ -119,7 +121,7 @@ def status_document(
     event: EventSnapshot | None,
     pause: Pause | None,
     now: datetime,
-    stream_token: str,
+    stream_token: str | None,
 ) -> dict[str, Any]:
     """The status document of a job, the same from the line and from the ledger."""
     result = status.result or {}

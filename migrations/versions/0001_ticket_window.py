@@ -27,6 +27,7 @@ create table users (
     deleted_at timestamptz
 );
 create unique index users_email_key on users (lower(email)) where deleted_at is null;
+create index users_deleted_idx on users (id) where deleted_at is not null;
 
 create table refresh_tokens (
     id uuid primary key,                      -- the token's jti
@@ -168,9 +169,10 @@ create table control_requests (
     acting_as text not null,
     request_id text,
     created_at timestamptz not null default now(),
-    queued_at timestamptz
+    queued_at timestamptz,                    -- last put into the line
+    decided_at timestamptz                    -- the ledger was seen to know it: nothing left to do
 );
-create index control_requests_unqueued_idx on control_requests (created_at) where queued_at is null;
+create index control_requests_undecided_idx on control_requests (created_at) where decided_at is null;
 
 create sequence claim_token_seq;
 

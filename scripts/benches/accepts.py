@@ -2,8 +2,9 @@
 
 from scripts.benches.figures import Figure, Measurement, median, percentile, spread
 from scripts.benches.http_load import Outcome, get_request
-from scripts.benches.installation import Laboratory, Web
+from scripts.benches.installation import Laboratory
 from scripts.benches.processes import CpuMeter, cpu_note
+from scripts.benches.web import Web
 
 BAR_PER_SECOND = 2_000
 BAR_TIMES_NOOP = 0.25

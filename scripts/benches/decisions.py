@@ -84,6 +84,4 @@ def _round(installation: Installation, user_ids: list[int]) -> tuple[float, str]
 def _stock_round(laboratory: Laboratory, jobs: int) -> float:
     laboratory.postgres.create_database("stock")
     # The last of Redis' databases: this installation uses the first.
-    return measure_stock(
-        laboratory.postgres.database_url("stock"), f"{laboratory.redis.url}?db=15", jobs
-    )
+    return measure_stock(laboratory.postgres.database_url("stock"), f"{laboratory.redis.url}?db=15", jobs)

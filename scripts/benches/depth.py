@@ -18,7 +18,9 @@ def measure(laboratory: Laboratory) -> Measurement:
         laboratory.installation(measurement, own_redis=True) as deep,
         laboratory.installation(measurement, own_redis=True) as empty,
     ):
-        tokens = {installation: installation.make_tokens(sizes.depth_probes) for installation in (deep, empty)}
+        tokens = {
+            installation: installation.make_tokens(sizes.depth_probes) for installation in (deep, empty)
+        }
         events = {installation: installation.make_event(sizes.depth) for installation in (deep, empty)}
         deep.fill(events[deep], deep.make_users(sizes.depth))
         with deep.web() as deep_web, empty.web() as empty_web:

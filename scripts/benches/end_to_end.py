@@ -6,8 +6,9 @@ from sqlalchemy import text
 
 from scripts.benches.figures import Figure, Measurement, median, percentile, spread
 from scripts.benches.http_load import Outcome
-from scripts.benches.installation import Installation, Laboratory, Web
+from scripts.benches.installation import Installation, Laboratory
 from scripts.benches.processes import Process
+from scripts.benches.web import Web
 from shared.db import transaction
 
 BAR_PER_SECOND = 1_500
@@ -68,7 +69,9 @@ def _round(
     outcome = web.load([web.booking(event_id, token) for token in tokens], connections=CONNECTIONS)
     installation.wait_decided(worker, event_id, count)
     with transaction(installation.engine) as session:
-        decided, confirmed, last_confirmed, ended_at = session.execute(text(_LEDGER), {"event_id": event_id}).one()
+        decided, confirmed, last_confirmed, ended_at = session.execute(
+            text(_LEDGER), {"event_id": event_id}
+        ).one()
     if (decided, confirmed, last_confirmed) != (count, seats, seats):
         measurement.violations.append(
             f"event {event_id}: {count} accepted for {seats} seats; {decided} decided, {confirmed} confirmed,"

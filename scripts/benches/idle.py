@@ -23,7 +23,9 @@ def measure(laboratory: Laboratory) -> Measurement:
     milliseconds = [seconds * 1000 for seconds in outcome.latencies]
     measurement.figures = [
         Figure(
-            what="single booking to decision p50", value=percentile(milliseconds, 0.5), unit="ms",
+            what="single booking to decision p50",
+            value=percentile(milliseconds, 0.5),
+            unit="ms",
             note=f"{count:,} one after another on an idle system, `Prefer: wait`",
         ),
         Figure(what="  p99", value=percentile(milliseconds, 0.99), unit="ms"),

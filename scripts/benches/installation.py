@@ -1,9 +1,7 @@
 """Servers of the bench's own, and installations on them: each measurement gets a fresh one."""
 
-import http.client
 import secrets
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -15,11 +13,11 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from scripts.audit import run_audit
-from scripts.benches import http_load
 from scripts.benches.figures import Measurement
 from scripts.benches.fill import fill
-from scripts.benches.processes import BenchError, Process, environment_of
+from scripts.benches.processes import Process, environment_of
 from scripts.benches.sizes import Sizes
+from scripts.benches.web import Web, find_free_port, has_answered
 from scripts.embedded.postgres import EmbeddedPostgres
 from scripts.embedded.redis import EmbeddedRedis
 from scripts.migrate import migrate
@@ -158,12 +156,12 @@ class Installation:
             yield process
 
     @contextmanager
-    def web(self, application: str = "api.wsgi:app") -> Iterator["Web"]:
+    def web(self, application: str = "api.wsgi:app") -> Iterator[Web]:
         """Gunicorn with two gevent processes, as in the Procfile; answers when the block begins."""
-        port = _free_port()
+        port = find_free_port()
         arguments = ["-m", "gunicorn", "--config", "api/gunicorn_conf.py", application]
         with Process(arguments, self._environ() | {"PORT": str(port)}, self._log("web")) as process:
-            process.wait_until(lambda: _answers(port), what=application)
+            process.wait_until(lambda: has_answered(port), what=application)
             yield Web(process, port)
 
     def count_decided(self, event_id: int) -> int:
@@ -175,7 +173,9 @@ class Installation:
     def wait_decided(self, process: Process, event_id: int, count: int) -> None:
         """Returns once `count` arrivals of the event are decided."""
         process.wait_until(
-            lambda: self.count_decided(event_id) >= count, what=f"{count:,} decisions", seconds=_DECIDE_SECONDS
+            lambda: self.count_decided(event_id) >= count,
+            what=f"{count:,} decisions",
+            seconds=_DECIDE_SECONDS,
         )
 
     def count_waiting(self) -> int:
@@ -186,7 +186,9 @@ class Installation:
         """Lets a worker decide what still waits, so that the audit sees every accepted request decided."""
         if self.count_waiting():
             with self.worker() as worker:
-                worker.wait_until(lambda: not self.count_waiting(), what="an empty line", seconds=_DECIDE_SECONDS)
+                worker.wait_until(
+                    lambda: not self.count_waiting(), what="an empty line", seconds=_DECIDE_SECONDS
+                )
 
     def audit(self, measurement: Measurement) -> None:
         """Checks every promise on this installation and notes what is wrong."""
@@ -202,57 +204,3 @@ class Installation:
 
     def _log(self, name: str) -> Path:
         return self.laboratory.folder / f"{name}.log"
-
-
-class Web:
-    """A running web server."""
-
-    def __init__(self, process: Process, port: int) -> None:
-        self.process, self.port = process, port
-
-    @property
-    def worker_pids(self) -> list[int]:
-        """Gunicorn's workers, without their master."""
-        return self.process.pids[1:]
-
-    def booking(self, event_id: int, token: str, *, prefer: str = "") -> bytes:
-        """A booking of one ticket under an Idempotency-Key of its own."""
-        path = f"/api/bookings/{event_id}/book"
-        key = secrets.token_hex(16)
-        return http_load.post_request(
-            self.port, path, token=token, key=key, body=b'{"tickets":1}', prefer=prefer
-        )
-
-    def load(self, requests: list[bytes], *, connections: int, pause_seconds: float = 0.0) -> http_load.Outcome:
-        """Sends the requests from a process of its own; raises BenchError when one was not 2xx."""
-        plan = http_load.Plan(
-            port=self.port, connections=connections, requests=requests, pause_seconds=pause_seconds
-        )
-        outcome = http_load.run_apart(plan)
-        if outcome.refusal:
-            raise BenchError(f"answers {dict(outcome.statuses)}, one of them: {outcome.refusal!r}")
-        return outcome
-
-    def warm_up(self, event_id: int, tokens: list[str]) -> None:
-        """A few requests, so that every process has its connections and its snapshot of the event."""
-        self.load([self.booking(event_id, token) for token in tokens], connections=len(tokens))
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/healthz")
-        connection.getresponse().read()
-    except OSError:
-        return False
-    else:
-        return True
-    finally:
-        connection.close()
-

@@ -1,8 +1,9 @@
 """How large the processes are after much work."""
 
 from scripts.benches.figures import Figure, Measurement
-from scripts.benches.installation import Installation, Laboratory, Web
+from scripts.benches.installation import Installation, Laboratory
 from scripts.benches.processes import Process, resident_megabytes
+from scripts.benches.web import Web
 
 BAR_MEGABYTES = 120
 CONNECTIONS = 64

@@ -113,7 +113,9 @@ class CpuMeter:
     def micros_each(self, count: int) -> dict[str, float]:
         """Group → microseconds of CPU for each of `count` things done since."""
         after = self._read()
-        return {name: 1e6 * max(0.0, after[name] - self._before[name]) / max(count, 1) for name in self._groups}
+        return {
+            name: 1e6 * max(0.0, after[name] - self._before[name]) / max(count, 1) for name in self._groups
+        }
 
     def _read(self) -> dict[str, float]:
         return {name: sum(map(_cpu_seconds, family(pids))) for name, pids in self._groups.items()}

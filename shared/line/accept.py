@@ -2,7 +2,6 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import Final
 
 from shared.clock import to_micros
 from shared.domain.partitions import partition_of, queue_name
@@ -14,8 +13,6 @@ from shared.line.client import AnswerUnknownError, Argument, LineUnavailableErro
 from shared.line.doors import Door
 from shared.line.installation import Installation
 from shared.settings import Settings
-
-ATTEMPTS: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +31,7 @@ class NewRequest:
     request_id: str | None = None
     key_hash: str = ""
     fingerprint: str = ""
+    is_control: bool = False  # made by the control plane: counts against nobody
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,26 +75,25 @@ def send(
     cannot be known.
     """
     key_names, arguments = _script_input(settings, installation, request, door)
-    unknown = False
-    for attempt in range(ATTEMPTS):
-        try:
-            return _answer(request, runner.run("accept", key_names, arguments))
-        except AnswerUnknownError:
-            unknown = True
-        except LineUnavailableError:
-            if not unknown:
-                raise
-        if attempt == ATTEMPTS - 1:
-            break
-    raise UnavailableError("accept_unknown", job_id=str(request.job_id))
+    try:
+        return _answer(request, runner.run("accept", key_names, arguments))
+    except AnswerUnknownError:
+        pass
+    try:
+        answer = _answer(request, runner.run("accept", key_names, arguments))
+    except (AnswerUnknownError, LineUnavailableError):
+        answer = None
+    # A refusal proves nothing now: the first copy may still be on its way, and be accepted after it.
+    if not isinstance(answer, Accepted | Replayed):
+        raise UnavailableError("accept_unknown", job_id=str(request.job_id))
+    return answer
 
 
 def _script_input(
     settings: Settings, installation: Installation, request: NewRequest, door: Door
 ) -> tuple[list[str], list[Argument]]:
     partition = partition_of(request.event_id, settings.partitions)
-    # A request that the control plane makes has nobody's account to count against.
-    owner = request.user_id if request.user_id is not None else "control"
+    owner = "control" if request.is_control else request.user_id
     limited = request.kind in LIMITED_KINDS
     job_id = str(request.job_id)
     key_names = [
@@ -141,6 +138,7 @@ def _script_input(
         settings.booking_rate_per_second if limited else 0,
         settings.booking_rate_burst,
         settings.idempotency_ttl_seconds,
+        "0" if request.is_control else "1",
     ]
     return key_names, arguments
 

@@ -24,6 +24,11 @@ class Installation:
         return f"{self.id}:{self.partitions}"
 
 
+def is_empty(redis: "Redis") -> bool:
+    """Whether this Redis is nobody's: new, or it has lost its data. One round trip."""
+    return not redis.exists(keys.INSTALLATION)
+
+
 def initialise(redis: "Redis", installation: Installation, revoked: Mapping[str, datetime]) -> bool:
     """Makes an empty Redis this installation's; False when it is another's. One round trip, one transaction more
     when it is empty: a Redis that is full must still let workers start, or it would never drain.

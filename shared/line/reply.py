@@ -72,7 +72,7 @@ def reply(  # noqa: PLR0913 - one call carries everything that a batch tells
             job.job_id,
             "failed" if job.result["outcome"] == FAILED else "finished",
             base64.b64encode(orjson.dumps(job.result)),
-            "control" if job.user_id is None else job.user_id,
+            "" if job.user_id is None else job.user_id,
         )
     for event_id, last_arrival in last_arrivals.items():
         arguments += (event_id, last_arrival, (last_given or {}).get(event_id, last_arrival))

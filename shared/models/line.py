@@ -42,3 +42,4 @@ class ControlRequest(Base):
     request_id: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     queued_at: Mapped[datetime | None]
+    decided_at: Mapped[datetime | None]

@@ -139,8 +139,8 @@ def release_holdings(session: Session, user_id: int, *, request_id: str | None) 
     return job_ids + call_off_for_account(session, user_id, read_clock(session), request_id)
 
 
-def release_leftovers(session: Session, *, limit: int = 100) -> list[uuid.UUID]:
-    """`release_holdings` for closed accounts that hold something all the same; for the schedule.
+def list_leftovers(session: Session, *, limit: int = 100) -> list[int]:
+    """Ids of closed accounts that hold something all the same: for the schedule, to `release_holdings` each.
 
     A batch under decision, or an event under creation, while the account was being closed leaves such things.
     """
@@ -153,7 +153,7 @@ def release_leftovers(session: Session, *, limit: int = 100) -> list[uuid.UUID]:
     closed = session.scalars(
         select(User.id).where(User.deleted_at.is_not(None), or_(holds, hosts)).order_by(User.id).limit(limit)
     )
-    return [job_id for user_id in closed for job_id in release_holdings(session, user_id, request_id=None)]
+    return list(closed)
 
 
 def _is_left_over() -> ColumnElement[bool]:

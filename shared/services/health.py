@@ -12,7 +12,7 @@ from shared.services.line_gate import LineGate
 def check_readiness(gate: LineGate, redis: "Redis") -> tuple[Mapping[str, str], Mapping[str, str]]:
     """(problems, warnings) by part: postgres, schema, redis, durability, installation, worker.
 
-    Six round trips, made each time it is asked.
+    Looks each time it is asked: the gate's round trips and two more.
     """
     state = gate.check()
     problems = dict(state.problems)

@@ -3,7 +3,9 @@
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from redis import Redis
@@ -17,7 +19,7 @@ from shared.line import installation as line_installation
 from shared.line.installation import Installation
 from shared.services.durability import postgres_problems, redis_problems
 from shared.settings import Settings
-from shared.store.line_state import get_installation, list_revocations
+from shared.store.line_state import forget_queued, get_installation, list_revocations
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +80,13 @@ class LineGate:
 
     def _watch_forever(self) -> None:
         while not self._closed.wait(WATCH_SECONDS):
-            self.check()
+            try:
+                self.check()
+            except Exception:
+                log.exception("the line gate could not look")
 
     def check(self) -> GateState:
-        """Looks at both servers. Five round trips; outside requests, but for the first."""
+        """Looks at both servers: a handful of round trips, outside requests but for the first."""
         problems: dict[str, str] = {}
         warnings: dict[str, str] = {}
         installation = self._check_postgres(problems, warnings)
@@ -124,11 +129,16 @@ class LineGate:
                 self.claim_redis(installation, problems)
         except (RedisError, OSError) as error:
             problems["redis"] = f"Redis cannot be reached: {type(error).__name__}"
+        except SQLAlchemyError as error:
+            problems["postgres"] = f"PostgreSQL cannot be reached: {type(error).__name__}"
 
     def claim_redis(self, installation: Installation, problems: dict[str, str]) -> None:
         """Makes an empty Redis this installation's; notes a problem when it is another's."""
-        with transaction(self._engine) as session:
-            revoked = list_revocations(session)
+        revoked: Mapping[str, datetime] = {}
+        if line_installation.is_empty(self._redis):
+            with transaction(self._engine) as session:
+                revoked = list_revocations(session)
+                forget_queued(session)
         if not line_installation.initialise(self._redis, installation, revoked):
             problems["installation"] = "This Redis belongs to another installation; use another database number"
 

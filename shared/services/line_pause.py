@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from shared.models import LineState
@@ -45,6 +45,11 @@ def resume(
 
 
 def _lock(session: Session) -> LineState:
+    # Batches hold the row FOR SHARE one after the other, and may overlap for longer than the usual five seconds.
+    session.execute(text("set local lock_timeout = '30s'; set local statement_timeout = '35s'"))
+    # The table and not only its row: batches that share the row one after the other, without a gap, would keep a
+    # writer of the row away for ever; behind a waiting table lock they queue.
+    session.execute(text("lock table line_state in exclusive mode"))
     query = select(LineState).with_for_update().execution_options(populate_existing=True)
     return session.execute(query).scalar_one()
 

@@ -25,6 +25,16 @@ def find_live_booking(session: Session, *, event_id: int, user_id: int) -> dict[
     return None if row is None else dict(row)
 
 
+def find_last_booking(session: Session, *, event_id: int, user_id: int) -> dict[str, Any] | None:
+    """Id and status of the user's newest booking of the event, live or cancelled. One round trip."""
+    statement = text(
+        "select id, status from bookings "
+        "where event_id = :event_id and user_id = :user_id order by id desc limit 1"
+    )
+    row = session.execute(statement, {"event_id": event_id, "user_id": user_id}).mappings().one_or_none()
+    return None if row is None else dict(row)
+
+
 def list_attendees(session: Session, *, event_id: int, status: str | None, page: PageRequest) -> Page:
     """Bookings of an event with name and address of who booked, in the order in which they were made."""
     query = ListQuery(

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from shared.line.installation import Installation
-from shared.models import LineState, RevokedToken
+from shared.models import ControlRequest, LineState, RevokedToken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +38,14 @@ def find_pause(session: Session) -> Pause | None:
     return Pause(reason=state.pause_reason, paused_at=state.paused_at, resume_at=state.resume_at)
 
 
-def list_revocations(session: Session, *, within_seconds: float | None = None) -> Mapping[str, datetime]:
-    """Subjects whose tokens no longer count → until when; only the last `within_seconds` when given."""
+def forget_queued(session: Session) -> None:
+    """Redis is empty: requests of the control plane that stood in it are put in again by the schedule, now
+    rather than in a minute. As many rows as are undecided.
+    """
+    session.execute(update(ControlRequest).where(ControlRequest.decided_at.is_(None)).values(queued_at=None))
+
+
+def list_revocations(session: Session) -> Mapping[str, datetime]:
+    """Subjects whose tokens no longer count → until when. As many rows as log-outs in an access token's life."""
     query = select(RevokedToken.subject, RevokedToken.expires_at).where(RevokedToken.expires_at > func.now())
-    if within_seconds is not None:
-        query = query.where(RevokedToken.revoked_at > func.now() - text(f"interval '{float(within_seconds)} s'"))
     return {row.subject: row.expires_at for row in session.execute(query)}

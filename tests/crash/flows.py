@@ -13,13 +13,16 @@ from redis import Redis
 from sqlalchemy import Engine, text
 
 from scripts.audit import run_audit
+from shared.db import transaction
 from shared.domain.partitions import partition_of
+from shared.domain.permissions import Actor
 from shared.errors import UnavailableError
 from shared.ids import uuid7
 from shared.line.accept import Accepted, Answer, NewRequest, Replayed
 from shared.line.client import API_SOCKET_TIMEOUT_SECONDS, make_redis
 from shared.line.inspect import count_undecided
 from shared.models import Event, User
+from shared.services import control_requests, events
 from shared.services.line import LineClient
 from shared.services.line_gate import LineGate
 from shared.settings import Settings
@@ -90,6 +93,23 @@ class Desk:
     def withdraw(self, job_id: uuid.UUID) -> None:
         """The mark of somebody who leaves the line."""
         assert self.line.withdraw(job_id) == "marked"
+
+    def call_off(self, event_id: int, *, put: bool = True) -> uuid.UUID:
+        """Its host calls the event off; the job id, which stands in the line at once when `put`."""
+        (row,) = self.query("select host_id from events where id = :id", id=event_id)
+        with transaction(self.engine) as session:
+            (job_id,) = events.change_event(
+                session,
+                actor=Actor(row.host_id, "host"),
+                event_id=event_id,
+                values={"status": "cancelled"},
+                whole=False,
+                versions=None,
+                request_id=None,
+            )
+        if put:
+            assert control_requests.put_into_line(self.engine, self.line, [job_id]) == 1
+        return job_id
 
     def query(self, statement: str, **parameters: Any) -> list[Any]:
         """Rows of the database."""

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ from shared.db import transaction
 from shared.line import keys
 from shared.services import line_pause
 from shared.settings import Settings
+from shared.store import batches
 from tests.crash.flows import Desk, Flow, recover
 from tests.crash.test_silent_holders import holders
 from tests.factories import make_user
@@ -202,3 +204,36 @@ def test_rq_suspend_is_obeyed(desk: Desk, settings: Settings, engine: Engine) ->
     desk.redis.delete(keys.RQ_SUSPENDED)
     recover(settings, engine)
     desk.assert_kept()
+
+
+def test_batches_that_overlap_without_end_do_not_keep_a_pause_away(desk: Desk, engine: Engine) -> None:
+    """Readers of the pause row come and go, and there is always one: whoever pauses must get its turn."""
+    readers = [engine.raw_connection() for _ in range(2)]
+    paused = threading.Event()
+
+    def pause() -> None:
+        with transaction(engine) as session:
+            line_pause.pause(session, actor_id=None)
+        paused.set()
+
+    thread = threading.Thread(target=pause)
+    try:
+        batches.begin(readers[0].cursor(), 0)
+        thread.start()
+        waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        await_that(lambda: desk.query(waits), what="the pause to wait for the batch")
+        for turn in range(1, 20):
+            newer, older = readers[turn % 2], readers[(turn + 1) % 2]
+            reader = threading.Thread(target=batches.begin, args=(newer.cursor(), 0))
+            reader.start()
+            reader.join(0.05)  # either it is let in, or it stands behind whoever pauses
+            older.rollback()
+            reader.join()
+            if paused.wait(0.05):
+                break
+        assert paused.is_set()
+    finally:
+        for connection in readers:
+            connection.rollback()
+            connection.close()
+        thread.join()

@@ -1,43 +1,25 @@
 """Requests of the control plane: written with their cause, in the line once, whatever was away meanwhile."""
 
-import uuid
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import Engine
 
-from shared.db import transaction
-from shared.domain.permissions import Actor
 from shared.line import keys
-from shared.services import control_requests, events
+from shared.services import control_requests
 from shared.settings import Settings
 from tests.crash.flows import Desk, recover
 from worker.schedule import Schedule
 
 
 @pytest.fixture
-def schedule(desk: Desk, engine: Engine) -> Iterator[Schedule]:
-    yield Schedule(engine, desk.line, desk.redis)
+def schedule(desk: Desk, engine: Engine) -> Schedule:
+    return Schedule(engine, desk.line, desk.redis)
 
 
-def call_off(desk: Desk, event_id: int) -> uuid.UUID:
-    """Commits the call-off; nothing is put into the line yet."""
-    (row,) = desk.query("select host_id from events where id = :id", id=event_id)
-    with transaction(desk.engine) as session:
-        (job_id,) = events.change_event(
-            session,
-            actor=Actor(row.host_id, "host"),
-            event_id=event_id,
-            values={"status": "cancelled"},
-            whole=False,
-            versions=None,
-            request_id=None,
-        )
-    return job_id
-
-
-def unqueued(desk: Desk) -> int:
-    return int(desk.query("select count(*) from control_requests where queued_at is null")[0][0])
+def owed(desk: Desk) -> int:
+    """Requests that have to be put into the line, or into it again."""
+    query = "select count(*) from control_requests where queued_at is null and decided_at is null"
+    return int(desk.query(query)[0][0])
 
 
 def call_off_rows(desk: Desk) -> int:
@@ -47,7 +29,7 @@ def call_off_rows(desk: Desk) -> int:
 def run(schedule: Schedule, desk: Desk) -> None:
     """The schedule's turn, whenever the last one was."""
     for entry in schedule.entries:
-        desk.redis.delete(f"guichet:schedule:{entry.name}")
+        desk.redis.delete(keys.schedule_turn(entry.name))
     schedule.run_once()
 
 
@@ -64,16 +46,16 @@ class TestRedisAway:
         self, desk: Desk, booked: int, schedule: Schedule, settings: Settings, engine: Engine
     ) -> None:
         used = desk.redis.info("memory")["used_memory"]
-        call_off(desk, booked)
+        desk.call_off(booked, put=False)
         desk.redis.config_set("maxmemory", used // 2)
         try:
             assert control_requests.put_into_line(engine, desk.line) == 0
-            assert unqueued(desk) == 1
+            assert owed(desk) == 1
         finally:
             desk.redis.config_set("maxmemory", 512 * 2**20)
         run(schedule, desk)
         run(schedule, desk)
-        assert unqueued(desk) == 0
+        assert owed(desk) == 0
         assert desk.redis.llen(keys.queue(3)) == 1
         recover(settings, engine)
         assert call_off_rows(desk) == 1
@@ -82,7 +64,7 @@ class TestRedisAway:
     def test_a_process_that_dies_before_it_marks_them(
         self, desk: Desk, booked: int, schedule: Schedule, settings: Settings, engine: Engine
     ) -> None:
-        call_off(desk, booked)
+        desk.call_off(booked, put=False)
         control_requests.put_into_line(engine, desk.line)
         desk.execute("update control_requests set queued_at = null")
         run(schedule, desk)  # it is in the line: nothing is put in twice
@@ -92,7 +74,7 @@ class TestRedisAway:
         desk.redis.flushall()
         run(schedule, desk)  # it is in the ledger, and Redis knows nothing
         assert desk.redis.llen(keys.queue(3)) == 0
-        assert unqueued(desk) == 0
+        assert owed(desk) == 0
         recover(settings, engine)
         assert call_off_rows(desk) == 1
         desk.assert_kept()
@@ -101,9 +83,11 @@ class TestRedisAway:
         self, desk: Desk, booked: int, schedule: Schedule, settings: Settings, engine: Engine
     ) -> None:
         """Acknowledged, marked as put in, then lost: the cause is in PostgreSQL, and so is what is owed."""
-        call_off(desk, booked)
+        desk.call_off(booked, put=False)
         control_requests.put_into_line(engine, desk.line)
         desk.redis.flushall()
+        recover(settings, engine)  # whoever finds it empty makes it ours again, and notes what is owed
+        assert owed(desk) == 1
         run(schedule, desk)
         recover(settings, engine)
         assert call_off_rows(desk) == 1

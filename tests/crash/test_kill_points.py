@@ -1,16 +1,12 @@
 """A worker is killed with SIGKILL before or after every single call of its life; another recovers."""
 
 import itertools
-import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import Engine
 
 from shared.line import keys
-from shared.services import events
-from shared.db import transaction
-from shared.domain.permissions import Actor
 from shared.settings import Settings
 from tests.crash.flows import Desk, recover
 from tests.crash.lives import Lives, started_lives
@@ -113,7 +109,7 @@ def test_between_the_slices_of_a_call_off(
         desk.book_each(event, desk.users[:3])
         recover(settings, engine)
         desk.book(event, desk.users[6])
-        call_off(desk, event)
+        desk.call_off(event)
         desk.book(event, desk.users[7])
 
     points = sweep(ask, when="before", batches_only=True, slice_size=2)
@@ -122,20 +118,3 @@ def test_between_the_slices_of_a_call_off(
         assert desk.query("select booked from events where id = :id", id=event) == [(0,)]
         assert [outcome for _, outcome, _ in desk.outcomes(event)][3:] == ["rejected", "done", "rejected"]
     desk.assert_kept()
-
-
-def call_off(desk: Desk, event_id: int) -> uuid.UUID:
-    """The host calls the event off; the request stands in the line at once."""
-    (row,) = desk.query("select host_id from events where id = :id", id=event_id)
-    with transaction(desk.engine) as session:
-        (job_id,) = events.change_event(
-            session,
-            actor=Actor(row.host_id, "host"),
-            event_id=event_id,
-            values={"status": "cancelled"},
-            whole=False,
-            versions=None,
-            request_id=None,
-        )
-    desk.send(event_id, "call_off", row.host_id, job_id=job_id, acting_as="host")
-    return job_id

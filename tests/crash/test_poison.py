@@ -11,7 +11,6 @@ from shared.line.take import take
 from shared.settings import Settings
 from tests.crash.flows import Desk, recover
 from tests.crash.lives import Lives, started_lives
-from tests.crash.test_kill_points import call_off
 from tests.lines import LineDriver, await_that
 from worker import batch
 from worker.booking_worker import BookingWorker
@@ -92,7 +91,7 @@ def test_a_call_off_that_our_code_fails_on(
     event = desk.open_events(1)[0]
     desk.book_each(event, desk.users[:2])
     empty_line(desk, worker)
-    job = call_off(desk, event)
+    job = desk.call_off(event)
     other = desk.open_events(1)[0]
     desk.book(other, desk.users[0])
     monkeypatch.setattr(batch, "decide_call_off_slice", divide_by_zero)
@@ -214,7 +213,7 @@ class TestDeaths:
         event = desk.open_events(1, capacity=20)[0]
         desk.book_each(event)
         recover(settings, engine)
-        call_off(desk, event)
+        desk.call_off(event)
         for _ in desk.users[1:]:
             # at least guard, take, recorded, alone, three loads, slice, commit, progress: one slice is done
             assert lives.live(at=12, batches_only=True, slice_size=1).killed_at is not None

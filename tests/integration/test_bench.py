@@ -36,7 +36,9 @@ class TestEveryMeasurement:
         measurement = report["measurements"][name]
         assert measurement["violations"] == []
         assert measurement["audited_rows"] > 0
-        assert all(math.isfinite(figure["value"]) and figure["value"] >= 0 for figure in measurement["figures"])
+        assert all(
+            math.isfinite(figure["value"]) and figure["value"] >= 0 for figure in measurement["figures"]
+        )
 
     def test_every_bar_is_in_the_report(self, report: dict[str, Any]) -> None:
         figures = [figure for found in report["measurements"].values() for figure in found["figures"]]

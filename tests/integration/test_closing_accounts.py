@@ -185,7 +185,8 @@ class TestLeftovers:
         hosted = make_event(engine, host=host)
         make_booking(engine, make_event(engine), make_user(engine))
         with transaction(engine) as session:
-            job_ids = accounts.release_leftovers(session)
+            assert accounts.list_leftovers(session) == [host.id]
+            job_ids = accounts.release_holdings(session, host.id, request_id=None)
         requests = control_requests(engine)
         assert {request.job_id for request in requests} == set(job_ids)
         assert {(request.kind, request.booking_id or request.event_id) for request in requests} == {
@@ -193,4 +194,4 @@ class TestLeftovers:
             ("call_off", hosted.id),
         }
         with transaction(engine) as session:
-            assert accounts.release_leftovers(session) == []
+            assert accounts.list_leftovers(session) == []

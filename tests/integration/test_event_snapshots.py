@@ -24,7 +24,7 @@ def snapshots(engine) -> Iterator[EventSnapshots]:
 
 def change(engine: Engine, event_id: int, assignment: str) -> None:
     with transaction(engine) as session:
-        session.execute(text(f"update events set {assignment} where id = :id"), {"id": event_id})  # noqa: S608
+        session.execute(text(f"update events set {assignment} where id = :id"), {"id": event_id})
 
 
 class Queries:

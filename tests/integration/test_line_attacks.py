@@ -13,6 +13,7 @@ from shared.line import keys
 from shared.line.accept import Accepted, Replayed
 from shared.line.client import AnswerUnknownError, LineUnavailableError, ScriptRunner
 from shared.line.control import mark_withdrawn
+from shared.line.doors import Door
 from shared.line.installation import put_revocations
 from shared.line.reply import JobReply, reply
 from shared.line.take import (
@@ -238,7 +239,7 @@ class DeafRunner(ScriptRunner):
         super().__init__(runner.redis)
         self.lost, self.then, self.sent = lost, then, 0
 
-    def run(self, name, keys, arguments):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+    def run(self, name, keys, arguments):
         self.sent += 1
         if self.then is not None and self.sent > 1:
             raise self.then
@@ -265,6 +266,23 @@ class TestLostAnswer:
         assert caught.value.code == "accept_unknown"
         assert caught.value.facts == {"job_id": str(request.job_id)}
         assert line.redis.llen(keys.queue(PARTITION)) == 1
+
+    def test_is_unknown_even_when_the_second_one_is_a_refusal(self, line):
+        """The first copy may still be on its way, and be accepted after the second was refused."""
+
+        class Lost(ScriptRunner):
+            sent = 0
+
+            def run(self, name, keys, arguments):
+                self.sent += 1
+                if self.sent == 1:
+                    raise AnswerUnknownError
+                return super().run(name, keys, arguments)
+
+        line.runner = Lost(line.runner.redis)
+        with pytest.raises(UnavailableError) as caught:
+            line.accept(book(), Door(verdict="sold_out"))
+        assert caught.value.code == "accept_unknown"
 
     def test_of_a_withdrawal_is_asked_for_again(self, line):
         job_id = accept_some(line, 1)[0]

@@ -79,7 +79,8 @@ def event_id(engine, settings) -> int:
 
 
 @pytest.fixture
-def session(settings) -> Iterator[ClaimSession]:
+def session(settings, event_id) -> Iterator[ClaimSession]:
+    """Opened last: PostgreSQL ends a claim session that is silent for three seconds."""
     session = ClaimSession(settings.database_url, "plans")
     yield session
     session.close()

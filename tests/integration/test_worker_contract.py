@@ -183,7 +183,7 @@ class TestSuspend:
 
 def rq_command(settings, *arguments: str) -> str:
     """What stock `rq` prints."""
-    done = subprocess.run(  # noqa: S603 - RQ's own program
+    done = subprocess.run(
         [sys.executable, "-m", "rq.cli", *arguments, "--url", settings.redis_url],
         check=True,
         capture_output=True,

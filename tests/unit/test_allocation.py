@@ -15,7 +15,18 @@ from shared.domain.ledger import chain_hash
 from shared.domain.requests import Request
 from shared.domain.snapshot import EventState
 from shared.ids import derived_uuid
-from tests.snapshots import CLOSES, NOW, OPENS, STARTS, Database, booking_state, event_state, job_id, request, snapshot_of
+from tests.snapshots import (
+    CLOSES,
+    NOW,
+    OPENS,
+    STARTS,
+    Database,
+    booking_state,
+    event_state,
+    job_id,
+    request,
+    snapshot_of,
+)
 
 SHORTAGE = ("sold_out", "not_enough_left")
 EVENTS = st.sampled_from([1, 1, 1, 2, 9])  # 9 does not exist

@@ -48,7 +48,7 @@ class TestRfc3339:
         "text", ["", "x", "2026-11-20", "2026-11-20T18:00:00", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00"]
     )
     def test_refuses_what_is_no_instant(self, text):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError):
             parse_rfc3339(text)
 
 

@@ -13,7 +13,7 @@ from shared.logs import JsonFormatter, configure_logging, request_id_var
 
 
 def formatted(message: str = "hello", *args: object, exc_info=None, **extra: object) -> dict:
-    record = logging.Logger("guichet.test").makeRecord(
+    record = logging.getLogger("guichet.test").makeRecord(
         "guichet.test", logging.WARNING, __file__, 1, message, args, exc_info, extra=extra
     )
     text = JsonFormatter().format(record)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from api.stream_tokens import LIFETIME_SECONDS, is_valid_stream_token, make_stream_token
 
-SECRET = "a-secret-of-at-least-thirty-two-bytes"  # noqa: S105 - only tests know it
+SECRET = "a-secret-of-at-least-thirty-two-bytes"
 JOB = uuid.UUID(int=1)
 NOW = 1_800_000_000.0
 

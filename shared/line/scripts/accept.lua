@@ -7,6 +7,7 @@ local want_installation, fingerprint, job_id, event_id, data, version, origin = 
 local limited, door, opens_us, closes_us, base_arrival = unpack(ARGV, 8, 12)
 local event_max, partition_max, user_max = tonumber(ARGV[13]), tonumber(ARGV[14]), tonumber(ARGV[15])
 local per_second, burst, idempotency_ttl = tonumber(ARGV[16]), tonumber(ARGV[17]), tonumber(ARGV[18])
+local counted = ARGV[19]
 
 local found_installation = redis.call('GET', installation)
 if not found_installation then return {'uninitialised'} end
@@ -84,7 +85,7 @@ if tokens then
   redis.call('HSET', rate, 'tokens', string.format('%.6f', tokens - 1), 'at', string.format('%.0f', now_us))
   redis.call('PEXPIRE', rate, math.ceil(burst / per_second * 1000) + 1000)
 end
-redis.call('SADD', undecided, job_id)
+if counted == '1' then redis.call('SADD', undecided, job_id) end
 redis.call('HSET', arrivals, event_id, arrival)
 -- or the place would be wrong for who asks later, or comes with an older snapshot
 if last_decided > known_decided then redis.call('HSET', decided, event_id, string.format('%.0f', last_decided)) end
