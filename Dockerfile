@@ -17,7 +17,7 @@ COPY --from=build /opt/guichet /opt/guichet
 WORKDIR /var/lib/guichet
 USER guichet
 EXPOSE 8000
-# Python is there anyway; curl is not. The workers' containers switch this off: they serve no HTTP.
+# Alive, not ready: a container without a booking worker still accepts. Python is there anyway; curl is not. The workers' containers switch this off: they serve no HTTP.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
 CMD ["gunicorn", "--config", "python:api.gunicorn_conf", "--bind", "0.0.0.0:8000", "api.wsgi:app"]

@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> Flask:
 
 
 def _begin() -> None:
-    """The client's request id if it is sane, else a new one; the job carries it into the worker's logs."""
+    """The client's request id if it is sane, else a new one; the job carries it."""
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if _SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
     request_id_var.set(g.request_id)

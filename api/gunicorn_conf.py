@@ -22,16 +22,16 @@ timeout = 60
 graceful_timeout = 5
 preload_app = False
 proc_name = "guichet-web"
-accesslog = None  # requests are logged by the application, without query strings: they may carry stream tokens
+accesslog = None  # query strings may carry stream tokens, and the line's own ledger says more
 errorlog = "-"
 loglevel = "warning"
 
 
 def post_fork(_server: Any, _worker: Any) -> None:  # noqa: ANN401 - gunicorn's signature
-    """Makes psycopg2 wait with the greenlet instead of with the whole process."""
-    from psycogreen.gevent import patch_psycopg  # noqa: PLC0415 - only in workers, after gevent's own patching
+    """Makes psycopg2 wait with the greenlet."""
+    from shared.db import wait_with_greenlets  # noqa: PLC0415 - only in workers
 
-    patch_psycopg()
+    wait_with_greenlets()
 
 
 def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn's signature

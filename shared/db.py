@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
@@ -12,7 +12,10 @@ from sqlalchemy.orm import Session
 __all__ = ["DATABASE_AWAY", "SCHEMA_VERSION", "Engine", "Session", "find_schema_version", "make_engine", "transaction"]
 
 # What an outage looks like from here, a pool without a free connection included: asking again may succeed.
-DATABASE_AWAY = (OperationalError, InterfaceError, PoolTimeoutError)
+# InternalError is how psycopg2 tells a read-only server and a transaction that was ended for being idle.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
+
+SILENT_SERVER_SECONDS = 40
 
 # The newest migration this code needs; a contract test compares it with migrations/versions.
 SCHEMA_VERSION = "0001"
@@ -43,6 +46,24 @@ def make_engine(database_url: str, *, pool_size: int = 8) -> Engine:
             "options": _SESSION_OPTIONS,
         },
     )
+
+
+def wait_with_greenlets() -> None:
+    """Lets psycopg2 wait with the greenlet instead of with the whole process, and never for ever.
+
+    libpq's own time-outs do not count while it is not libpq that waits: a stopped server would keep every
+    connection of the pool. The bound is above the server's own statement time-out.
+    """
+    import psycopg2.extensions  # noqa: PLC0415 - only gevent's processes
+    from psycogreen.gevent import gevent_wait_callback  # noqa: PLC0415
+
+    def wait(connection: psycopg2.extensions.connection) -> None:
+        try:
+            gevent_wait_callback(connection, timeout=SILENT_SERVER_SECONDS)
+        except TimeoutError as error:
+            raise psycopg2.OperationalError("the server has fallen silent") from error
+
+    psycopg2.extensions.set_wait_callback(wait)
 
 
 @contextmanager

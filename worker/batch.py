@@ -93,7 +93,7 @@ class Decisions:
     """What one transaction decided, ready to be replied."""
 
     jobs: list[JobReply] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
+    lost: dict[str, int | None] = field(default_factory=dict)  # id → whose, where known
     last_arrivals: dict[int, int] = field(default_factory=dict)
     last_given: dict[int, int] = field(default_factory=dict)  # the numbers that Redis had given to those
 
@@ -151,7 +151,7 @@ class BatchRunner:
             decisions.last_arrivals[row.event_id] = max(
                 decisions.last_arrivals.get(row.event_id, 0), row.arrival or 0
             )
-        decisions.lost = [job_id for job_id in taken.unreadable if job_id not in recorded]
+        decisions.lost = dict.fromkeys(job_id for job_id in taken.unreadable if job_id not in recorded)
         fresh = [request for request in taken.requests if str(request.job_id) not in recorded]
         part = self._next_part(claim, taken, fresh)
         if not part:
@@ -210,7 +210,7 @@ class BatchRunner:
             self._quarantine.discard(request.job_id)
             result = result_document(decided.row, decided.booking)
             decisions.jobs.append(JobReply(str(request.job_id), request.user_id, result))
-        decisions.lost += [str(request.job_id) for request in plan.missing]
+        decisions.lost.update({str(request.job_id): request.user_id for request in plan.missing})
         decisions.last_arrivals.update({event.id: event.last_arrival for event in snapshot.events.values()})
         decisions.last_given.update({request.event_id: request.arrival for request in part})
         if reissued := sum(event.arrivals_reissued for event in snapshot.events.values()) - reissued_before:
@@ -264,7 +264,8 @@ class BatchRunner:
         if decisions.lost:
             shown = [ascii(job_id) for job_id in decisions.lost]
             log.error("set aside: no readable request", extra={"job_ids": shown})
-            line_take.set_aside(self._runner, claim, decisions.lost)
+            ttl = self._settings.job_ttl_seconds
+            line_take.set_aside(self._runner, claim, decisions.lost, ttl_seconds=ttl)
         if not decisions.jobs:
             return
         rate = self._rates.setdefault(claim.partition, Rate()).note(len(decisions.jobs), seconds)

@@ -25,8 +25,8 @@ from shared.domain.allocation import PoisonError
 from shared.domain.partitions import queue_name
 from shared.errors import UnavailableError
 from shared.line.client import AnswerUnknownError, ScriptRunner
-from shared.line.inspect import count_undecided, wait_for_bell
-from shared.line.take import ForeignRedisError, OutdatedTokenError, report_alive
+from shared.line.inspect import count_undecided, say_trouble, wait_for_bell
+from shared.line.take import NEWER, ForeignRedisError, OutdatedTokenError, report_alive
 from shared.services.line_gate import LineGate
 from shared.settings import Settings
 from worker import heartbeat
@@ -93,6 +93,7 @@ class BookingWorker(rq.SimpleWorker):
         self._given_away: dict[int, float] = {}
         self._owed_alive: set[int] = set()  # partitions where this process still counts as dead
         self._serving: int | None = None  # the partition whose batch is being decided
+        self._troubles: dict[int, str] = {}  # partition → why it stands
         self._aside: dict[int, tuple[int, float]] = {}  # troubled partition → failures, when to try again
         self._claim_timer, self._share_timer = Timer(CLAIM_SECONDS), Timer(SHARE_SECONDS)
         self._gate_timer, self._beat_timer = Timer(GATE_SECONDS), Timer(heartbeat.BEAT_SECONDS)
@@ -167,11 +168,19 @@ class BookingWorker(rq.SimpleWorker):
             done = self._batches.run_once(session, claim)
             self._serving = None
             self._aside.pop(partition, None)
+            self._note(partition, done)
             if isinstance(done, int):
                 # A slice of a call-off replies nobody and still is work done.
                 decided += max(done, 1)
                 self._decided += done
         return decided
+
+    def _note(self, partition: int, done: int | str) -> None:
+        """Remembers why a line stands, for health; forgets it as soon as it moves."""
+        if done == NEWER:
+            self._troubles[partition] = "the next request was made by a newer release; upgrade this worker"
+        else:
+            self._troubles.pop(partition, None)
 
     def _idle_seconds(self, session: ClaimSession) -> float:
         """A second, or until a troubled partition is to be tried again."""
@@ -193,6 +202,8 @@ class BookingWorker(rq.SimpleWorker):
         if self._beat_timer.due():
             self._beat()
             self._report_alive()
+            for partition, what in self._troubles.items():
+                say_trouble(self.connection, partition, what)
         if self._claim_timer.due():
             self._claim(self._session)
         if self._share_timer.due():
@@ -246,6 +257,7 @@ class BookingWorker(rq.SimpleWorker):
             self._session.held.update(dict.fromkeys(self._session.held))
         partition, self._serving = self._serving, None
         if partition is not None:
+            self._troubles[partition] = extra["error"] or ""
             # One partition's trouble (an event that somebody has locked) must not make the others wait.
             failures = self._aside.get(partition, (0, 0.0))[0]
             self._aside[partition] = (failures + 1, time.monotonic() + _back_off(failures))

@@ -24,7 +24,12 @@ def alive() -> Response:
 def ready() -> Response:
     """Whether bookings can be accepted and decided: 503 naming the part that fails."""
     container = get_container()
-    problems, warnings = check_readiness(container.gate, container.line.runner.redis)
+    problems, warnings = check_readiness(
+        container.gate,
+        container.line.runner.redis,
+        partitions=container.settings.partitions,
+        pause=container.snapshots.pause,
+    )
     document: dict[str, Any] = {"status": "unready" if problems else "ready", "problems": problems}
     if warnings:
         document["warnings"] = warnings

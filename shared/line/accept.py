@@ -93,7 +93,7 @@ def _script_input(
     settings: Settings, installation: Installation, request: NewRequest, door: Door
 ) -> tuple[list[str], list[Argument]]:
     partition = partition_of(request.event_id, settings.partitions)
-    owner = "control" if request.is_control else request.user_id
+    owner = "control" if request.is_control or request.user_id is None else request.user_id
     limited = request.kind in LIMITED_KINDS
     job_id = str(request.job_id)
     key_names = [

@@ -9,6 +9,7 @@ from redis import Redis
 
 from shared.domain.partitions import queue_name
 from shared.line import keys
+from shared.line.client import text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,9 @@ def initialise(redis: "Redis", installation: Installation, revoked: Mapping[str,
 
     The revocations go in before the mark, so that no script ever sees the one without the other.
     """
-    present: bytes | None = redis.get(keys.INSTALLATION)
+    present = redis.get(keys.INSTALLATION)
     if present is not None:
-        return present == installation.mark.encode()
+        return text_of(present) == installation.mark
     now = datetime.now(UTC)
     with redis.pipeline(transaction=True) as pipe:
         _put_revocations(pipe, revoked, now)

@@ -98,6 +98,11 @@ def schedule_turn(entry_name: str) -> str:
     return f"guichet:schedule:{entry_name}"
 
 
+def trouble(partition: int) -> str:
+    """Why the partition's line stands, said by its holder every second while it does; gone after five."""
+    return f"{LINE_PREFIX}{partition}:trouble"
+
+
 def undecided_of_user(user_id: int | str) -> str:
     """The set of a user's undecided job ids."""
     return f"guichet:user:{user_id}:undecided"

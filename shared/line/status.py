@@ -78,6 +78,14 @@ def _line_job(job_id: uuid.UUID, reply: list[bytes]) -> LineJob | str:
     )
 
 
+def forget_ghosts(runner: ScriptRunner, user_id: int) -> int:
+    """Uncounts a user's jobs that are in no line any more; returns how many. One round trip."""
+    try:
+        return int(runner.run("forget_ghosts", [keys.undecided_of_user(user_id)], [keys.JOB_PREFIX]))
+    except AnswerUnknownError as error:
+        raise LineUnavailableError("The line did not answer.") from error
+
+
 def list_undecided_of_user(runner: ScriptRunner, user_id: int) -> list[uuid.UUID]:
     """Ids of a user's undecided jobs, newest first. One round trip; bounded by the user's limit."""
     try:

@@ -1,14 +1,14 @@
 """The holder's side of the line: claim a partition, take a batch, count who died with it, set aside what is lost."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from shared.clock import parse_rfc3339, rfc3339, utc_now
 from shared.domain.requests import PAYLOAD_VERSION, PayloadError, Request, decode_request
 from shared.line import keys
-from shared.line.client import ScriptRunner
+from shared.line.client import Argument, ScriptRunner
 from shared.line.installation import Installation
 
 # Why a take gave nothing.
@@ -157,12 +157,27 @@ def report_alive(runner: ScriptRunner, partition: int, instance: str) -> None:
     runner.redis.srem(keys.suspects(partition), instance)
 
 
-def set_aside(runner: ScriptRunner, claim: Claim, job_ids: Sequence[str]) -> None:
-    """Takes ids without a readable job out of flight and counts them as lost. Raises OutdatedTokenError.
+def set_aside(
+    runner: ScriptRunner, claim: Claim, lost: Mapping[str, int | None], *, ttl_seconds: int
+) -> None:
+    """Takes ids without a request that can be decided out of flight and counts them as lost; `lost` is id →
+    whose it was, where that is known. One round trip. Raises OutdatedTokenError.
 
     An id may be any bytes: `take` gives those that are no text with surrogate escapes.
     """
     partition = claim.partition
+    prefix, suffix = keys.undecided_of_user("{}").split("{}")
+    arguments: list[Argument] = [
+        claim.token,
+        keys.EXECUTION_SUFFIX,
+        keys.JOB_PREFIX,
+        ttl_seconds,
+        rfc3339(utc_now()),
+        prefix,
+        suffix,
+    ]
+    for job_id, user_id in lost.items():
+        arguments += (job_id.encode(errors="surrogateescape"), "" if user_id is None else user_id)
     reply = runner.run(
         "set_aside",
         [
@@ -172,7 +187,7 @@ def set_aside(runner: ScriptRunner, claim: Claim, job_ids: Sequence[str]) -> Non
             keys.lost(partition),
             keys.counters(partition),
         ],
-        [claim.token, keys.EXECUTION_SUFFIX, *(job_id.encode(errors="surrogateescape") for job_id in job_ids)],
+        arguments,
     )
     if reply[0] == b"outdated":
         raise OutdatedTokenError

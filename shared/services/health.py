@@ -5,12 +5,17 @@ from collections.abc import Mapping
 from redis import Redis
 from redis.exceptions import RedisError
 
-from shared.line.inspect import count_live_workers
+from shared.line.inspect import count_live_workers, list_troubles
 from shared.services.line_gate import LineGate
+from shared.store.line_state import Pause
 
 
-def check_readiness(gate: LineGate, redis: "Redis") -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """(problems, warnings) by part: postgres, schema, redis, durability, installation, worker.
+def check_readiness(
+    gate: LineGate, redis: "Redis", *, partitions: int, pause: Pause | None
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """(problems, warnings) by part: postgres, schema, redis, durability, installation, worker are problems;
+    what makes the line stand although everything is there (paused, suspended, a partition's trouble) and what
+    was lost are warnings.
 
     Looks each time it is asked: the gate's round trips and two more.
     """
@@ -22,4 +27,12 @@ def check_readiness(gate: LineGate, redis: "Redis") -> tuple[Mapping[str, str], 
                 problems["worker"] = "No booking worker is alive; requests are accepted and wait"
         except (RedisError, OSError) as error:
             problems["redis"] = f"Redis cannot be reached: {type(error).__name__}"
-    return problems, state.warnings
+    warnings = dict(state.warnings)
+    if "redis" not in problems:
+        try:
+            warnings.update(list_troubles(redis, partitions))
+        except (RedisError, OSError) as error:
+            problems["redis"] = f"Redis cannot be reached: {type(error).__name__}"
+    if pause is not None:
+        warnings["paused"] = f"The line is paused: {pause.reason or 'no reason given'}"
+    return problems, warnings

@@ -92,7 +92,7 @@ def _off_the_loop(function: Callable[[], T]) -> T:
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("threading"):
         return function()
-    from gevent import get_hub  # type: ignore[import-untyped]  # noqa: PLC0415 - only with gevent
+    from gevent import get_hub  # noqa: PLC0415 - only with gevent
 
     result: T = get_hub().threadpool.apply(function)
     return result

@@ -103,7 +103,7 @@ class TestDockerfile:
         assert users[-1] not in ("root", "0")
 
     def test_is_healthy_when_it_is_ready(self) -> None:
-        assert re.search(r"^HEALTHCHECK .*\\\n\s+CMD .*/readyz", DOCKERFILE, re.MULTILINE)
+        assert re.search(r"^HEALTHCHECK .*\\\n\s+CMD .*/healthz", DOCKERFILE, re.MULTILINE)
 
     def test_its_command_exists(self) -> None:
         command = re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)[-1]

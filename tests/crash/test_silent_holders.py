@@ -129,7 +129,7 @@ class TestTakenOver:
         assert not isinstance(taken, str)
         job_id = taken.requests[0].job_id
         with pytest.raises(OutdatedTokenError):
-            batch.line_take.set_aside(driver.runner, old, [str(job_id)])
+            batch.line_take.set_aside(driver.runner, old, {str(job_id): None}, ttl_seconds=60)
         with pytest.raises(OutdatedTokenError):
             batch.line_take.begin_alone(driver.runner, old, job_id, "holder")
         assert in_flight(desk) == [str(job_id)]

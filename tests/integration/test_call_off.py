@@ -77,9 +77,10 @@ class TestCallOff:
         driver.redis.flushall()
         app.extensions["guichet"].gate.check()
         driver.fence()
-        assert control_requests.put_into_line(engine, line) == 1
+        assert control_requests.put_into_line(engine, line) == 0
         assert driver.decide_all() == 0  # the ledger knew it
         with transaction(engine) as session:
+            assert session.scalar(select(ControlRequest.decided_at)) is not None
             assert list(session.scalars(select(Decision.job_id).where(Decision.kind == "call_off"))) == [job_id]
 
 

@@ -143,7 +143,7 @@ class TestDamagedKeys:
         damage(line, getattr(keys, name)(PARTITION))
         before = line.everything()
         with pytest.raises(ResponseError, match="WRONGTYPE"):
-            set_aside(line.runner, CLAIM, [str(job_id) for job_id in jobs])
+            set_aside(line.runner, CLAIM, {str(job_id): None for job_id in jobs}, ttl_seconds=60)
         assert line.everything() == before
 
     def test_of_a_job_hash_cost_that_job_only(self, line):
@@ -183,7 +183,7 @@ class TestFullRedis:
         assert taken.requests[0].withdrawn
         assert begin_alone(line.runner, CLAIM, jobs[0], "w:1") == 0
         report_alive(line.runner, PARTITION, "w:1")
-        set_aside(line.runner, CLAIM, [str(jobs[4])])
+        set_aside(line.runner, CLAIM, {str(jobs[4]): None}, ttl_seconds=60)
         reply_to(line, jobs[:4])
         assert line.redis.llen(keys.in_flight(PARTITION)) == 0
         assert line.redis.lrange(keys.lost(PARTITION), 0, -1) == [str(jobs[4]).encode()]
@@ -213,7 +213,7 @@ class TestOutdatedToken:
         attempts: list[Callable[[], object]] = [
             lambda: take_all(line),
             lambda: reply_to(line, jobs),
-            lambda: set_aside(line.runner, CLAIM, [str(jobs[0])]),
+            lambda: set_aside(line.runner, CLAIM, {str(jobs[0]): None}, ttl_seconds=60),
             lambda: begin_alone(line.runner, CLAIM, jobs[0], "w:1"),
         ]
         for attempt in attempts:

@@ -130,6 +130,13 @@ class TestBatch:
     def test_is_planned_alike_whatever_its_size(self, session, event_id):
         assert plans_of(session, event_id, 250).scans() == plans_of(session, event_id, 5).scans()
 
+    def test_runs_in_a_session_that_never_reads_whole_tables(self, session):
+        found = {}
+        for name in ("enable_seqscan", "jit", "idle_session_timeout", "idle_in_transaction_session_timeout"):
+            session.cursor.execute(f"show {name}")
+            found[name] = session.cursor.fetchone()[0]
+        assert list(found.values()) == ["off", "off", "3s", "3s"]
+
     def test_would_read_the_whole_table_in_an_ordinary_session(self, session, event_id):
         """The negative control: the same look-up as a join, with the settings that everybody has."""
         cursor = Explaining(session.cursor)

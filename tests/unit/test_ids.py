@@ -44,7 +44,8 @@ class TestUuid7:
 
     def test_grows_when_the_clock_stands_or_goes_back(self, monkeypatch):
         first = uuid7()
-        for nanos in (time.time_ns(), 5, 5, 0):
+        later = time.time_ns() + 1_000
+        for nanos in (later, later, 5, 0):
             monkeypatch.setattr(time, "time_ns", lambda nanos=nanos: nanos)
             following = uuid7()
             assert following > first

@@ -38,10 +38,12 @@ if per_second > 0 then
   if tokens < 1 then return {'rate_limited', math.ceil((1 - tokens) / per_second)} end
 end
 
-if door ~= '' and door ~= 'sold_out' then return {'door', door} end
+-- What is about the tickets yields to a sale that is not open: the same order as the worker's rules.
+local about_tickets = door == 'sold_out' or door == 'too_many_tickets'
+if door ~= '' and not about_tickets then return {'door', door} end
 if opens_us ~= '' and now_us < tonumber(opens_us) then return {'door', 'sales_not_open'} end
 if closes_us ~= '' and now_us >= tonumber(closes_us) then return {'door', 'sales_closed'} end
-if door == 'sold_out' then return {'door', 'sold_out'} end
+if about_tickets then return {'door', door} end
 
 -- A counter that is missing or behind what PostgreSQL has decided starts from there.
 local base = tonumber(base_arrival)

@@ -1,0 +1,10 @@
+-- Removes from a user's undecided jobs those that are in no line any more: set aside as lost, or evicted.
+local undecided, job_prefix = KEYS[1], ARGV[1]
+local removed = 0
+for _, id in ipairs(redis.call('SMEMBERS', undecided)) do
+  local status = redis.call('HGET', job_prefix .. id, 'status')
+  if status ~= 'queued' and status ~= 'started' then
+    removed = removed + redis.call('SREM', undecided, id)
+  end
+end
+return removed
