@@ -39,10 +39,10 @@ def submit_booking(
     request = _new_request(
         identity, kind=BOOK, event_id=event_id, payload={"event_id": event_id, "tickets": tickets}, tickets=tickets
     )
-    return _submit(container, identity, request, door, snapshot, default_wait)
+    return _submit(container, request, door, snapshot, default_wait)
 
 
-def submit_cancellation(  # noqa: PLR0913 - who cancels what, and by which right
+def submit_cancellation(
     container: Container,
     identity: Identity,
     *,
@@ -62,7 +62,7 @@ def submit_cancellation(  # noqa: PLR0913 - who cancels what, and by which right
     )
     snapshot = container.snapshots.find(event_id)
     door = OPEN_DOOR if snapshot is None else Door(last_arrival=snapshot.last_arrival)
-    return _submit(container, identity, request, door, snapshot, default_wait)
+    return _submit(container, request, door, snapshot, default_wait)
 
 
 def read_document(container: Container, status: RequestStatus, *, stream_link: bool = True) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _door(container: Container, snapshot: EventSnapshot | None, tickets: int) ->
     return door
 
 
-def _new_request(  # noqa: PLR0913 - the fields of a request
+def _new_request(
     identity: Identity,
     *,
     kind: RequestKind,
@@ -121,9 +121,8 @@ def _new_request(  # noqa: PLR0913 - the fields of a request
     )
 
 
-def _submit(  # noqa: PLR0913 - the leaf where everything meets
+def _submit(
     container: Container,
-    identity: Identity,
     request: NewRequest,
     door: Door,
     snapshot: EventSnapshot | None,

@@ -101,7 +101,7 @@ def decode_cursor(text: str, sort: str, *, descending: bool, kinds: tuple[Kind, 
         parts = orjson.loads(body)
     except (binascii.Error, ValueError):
         raise _invalid("cursor", "Is not a cursor of this list.") from None
-    if not isinstance(parts, list) or parts[:2] != [sort, "desc" if descending else "asc"] or len(parts) != 4:  # noqa: PLR2004
+    if not isinstance(parts, list) or parts[:2] != [sort, "desc" if descending else "asc"] or len(parts) != 4:
         raise _invalid("cursor", "Is not a cursor of this list in this order.")
     try:
         key, row_id = (_unpack(value, kind) for value, kind in zip(parts[2:], kinds, strict=True))

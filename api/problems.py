@@ -49,7 +49,10 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "accept_unknown": (503, "The line did not answer in time: the request may stand in it. Ask, or repeat it."),
     "line_full": (503, "The line is full; try again in a moment."),
     "line_unavailable": (503, "The line cannot take requests right now; nothing was accepted."),
-    "database_unavailable": (503, "The database cannot be reached right now. If this was a change, look whether it was made, or repeat it."),
+    "database_unavailable": (
+        503,
+        "The database cannot be reached right now. If this was a change, look whether it was made, or repeat it.",
+    ),
     "overloaded": (503, "Too much of this at once; try again in a moment."),
 }
 for _reason, _meaning in REASONS.items():

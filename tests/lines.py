@@ -99,7 +99,7 @@ def worker_process(
     """`python -m worker bookings` (or what `arguments` say) as a process of its own, ended with the block."""
     with contextlib.ExitStack() as stack:
         output = subprocess.DEVNULL if log is None else stack.enter_context(log.open("ab"))
-        process = subprocess.Popen(  # noqa: S603 - our own program
+        process = subprocess.Popen(
             [sys.executable, *(arguments or ("-m", "worker", "bookings"))],
             env=environment_of(settings),
             cwd=ROOT,

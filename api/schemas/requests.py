@@ -89,7 +89,7 @@ def pause_document(pause: Pause | None) -> dict[str, Any] | None:
     }
 
 
-def accepted_document(  # noqa: PLR0913 - the fields of the document
+def accepted_document(
     accepted: Accepted,
     *,
     kind: str,

@@ -73,7 +73,7 @@ def _judge(snapshot: Snapshot, event: EventState, request: Request, now: datetim
     raise ValueError(f"unknown kind of request: {request.kind}")
 
 
-def _apply(  # noqa: PLR0913 - the leaf that moves everything on at once
+def _apply(
     snapshot: Snapshot, plan: Plan, event: EventState, request: Request, verdict: Verdict, now: datetime
 ) -> Decided:
     booking: BookingState | None = None
@@ -139,7 +139,7 @@ def _take_arrival(event: EventState, arrival: int) -> None:
     event.last_arrival += 1
 
 
-def append_row(  # noqa: PLR0913 - a ledger row has this many columns
+def append_row(
     event: EventState,
     *,
     job_id: uuid.UUID,

@@ -100,7 +100,7 @@ def shown_status(status: str, ends_at: datetime, now: datetime) -> str:
     return COMPLETED if is_completed(status, ends_at, now) else status
 
 
-def sales_state(  # noqa: PLR0913 - one argument per field that it reads
+def sales_state(
     *,
     status: str,
     sales_open_at: datetime | None,

@@ -69,7 +69,7 @@ def chain_hash(previous: bytes, row: LedgerRow) -> bytes:
     return hashlib.sha256(previous + canonical_json(row)).digest()
 
 
-def event_set_facts(  # noqa: PLR0913 - one argument per field that a rule reads
+def event_set_facts(
     *,
     capacity: int,
     max_per_booking: int,

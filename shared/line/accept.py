@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from shared.clock import to_micros
 from shared.domain.partitions import partition_of, queue_name
-from shared.domain.requests import LIMITED_KINDS, PAYLOAD_VERSION, RequestKind, encode_payload
 from shared.domain.permissions import ActingAs
+from shared.domain.requests import LIMITED_KINDS, PAYLOAD_VERSION, RequestKind, encode_payload
 from shared.errors import UnavailableError
 from shared.line import keys
 from shared.line.client import AnswerUnknownError, Argument, LineUnavailableError, ScriptRunner
@@ -18,7 +18,8 @@ from shared.settings import Settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewRequest:
     """A request at the door. `key_hash` and `fingerprint` are hex sha256 of the Idempotency-Key and of what
-    was asked, empty without a key; `subjects` are what a revoked token would be revoked by."""
+    was asked, empty without a key; `subjects` are what a revoked token would be revoked by.
+    """
 
     job_id: uuid.UUID
     kind: RequestKind

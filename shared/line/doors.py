@@ -8,8 +8,8 @@ from datetime import datetime
 class Door:
     """The verdict formed from the snapshot, and the sales window, which the script judges by Redis' clock.
 
-    `verdict` is empty, or the refusal to give. `sold_out` and `too_many_tickets` yield to a window that is not open. `last_arrival`
-    is where numbering starts when Redis has lost its counter.
+    `verdict` is empty, or the refusal to give; `sold_out` and `too_many_tickets` yield to a window that is not
+    open. `last_arrival` is where numbering starts when Redis has lost its counter.
     """
 
     verdict: str = ""

@@ -30,7 +30,7 @@ class JobReply:
     result: Mapping[str, Any]
 
 
-def reply(  # noqa: PLR0913 - one call carries everything that a batch tells
+def reply(
     runner: ScriptRunner,
     settings: Settings,
     claim: Claim,

@@ -67,7 +67,7 @@ def append_event_set(session: Session, event: Event, *, actor_id: int | None, no
     return row.job_id
 
 
-def record_change(  # noqa: PLR0913 - everything an audit row says
+def record_change(
     session: Session,
     event: Event,
     action: str,

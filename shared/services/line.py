@@ -39,10 +39,10 @@ class LineClient:
             answer = accept.send(self.runner, self._settings, self._gate.installation(), request, door)
         if answer is None:
             raise LineUnavailableError("Redis lost its data again.")
-        if isinstance(answer, Refused) and answer.code == "too_many_undecided" and request.user_id is not None:
-            # A lost job must not count against its user for ever; whoever is at the limit is looked at once.
-            if status.forget_ghosts(self.runner, request.user_id):
-                return self.accept(request, door)
+        at_the_limit = isinstance(answer, Refused) and answer.code == "too_many_undecided"
+        # A lost job must not count against its user for ever: whoever is at the limit is looked at afresh.
+        if at_the_limit and request.user_id is not None and status.forget_ghosts(self.runner, request.user_id):
+            return self.accept(request, door)
         return answer
 
     def find_job(self, job_id: uuid.UUID, subjects: tuple[str, str] | None = None) -> LineJob | str:

@@ -30,7 +30,8 @@ RECHECK_SECONDS: Final = 1.0  # a closed gate is looked at again this often, how
 @dataclass(frozen=True, slots=True)
 class GateState:
     """`problems` keep the gate closed, `warnings` do not. Parts: postgres, schema, redis, durability,
-    installation."""
+    installation.
+    """
 
     installation: Installation | None = None
     problems: dict[str, str] = field(default_factory=dict)

@@ -34,7 +34,7 @@ def _find_one(session: Session, condition: str, value: object) -> dict[str, Any]
     return None if row is None else dict(row)
 
 
-def list_bookings(  # noqa: PLR0913 - one argument a filter
+def list_bookings(
     session: Session,
     *,
     user_id: int | None,

@@ -45,7 +45,7 @@ class Lives:
 @contextlib.contextmanager
 def started_lives(settings: Settings) -> Iterator[Lives]:
     """Workers with these settings, ended with the block."""
-    process = subprocess.Popen(  # noqa: S603 - our own program
+    process = subprocess.Popen(
         [sys.executable, "-m", "tests.crash.mortal_worker"],
         env=environment_of(settings),
         cwd=ROOT,

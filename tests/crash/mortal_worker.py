@@ -127,14 +127,14 @@ def live(settings: Settings, order: dict[str, Any]) -> NoReturn:
     while time.monotonic() < deadline:
         booking_worker.run_once()
         if is_done(booking_worker, settings):
-            booking_worker._let_go()  # noqa: SLF001 - as `work` does when it ends
+            booking_worker._let_go()
             os._exit(SURVIVED)
     os._exit(TOO_LONG)
 
 
 def is_done(booking_worker: BookingWorker, settings: Settings) -> bool:
     """Nothing waits and nothing is in flight."""
-    return not any(count_undecided(booking_worker._runner, range(settings.partitions)).values())  # noqa: SLF001
+    return not any(count_undecided(booking_worker._runner, range(settings.partitions)).values())
 
 
 def main() -> None:

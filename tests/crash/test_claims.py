@@ -78,7 +78,7 @@ class TestTokens:
         desk.execute("select setval('claim_token_seq', 5000)")
         driver.claim()
         token = int(desk.redis.get(keys.claim_token(3)) or 0)
-        assert token > 5000  # noqa: PLR2004
+        assert token > 5000
         driver.close()
         desk.execute("select setval('claim_token_seq', 1)")
         desk.book_each(event)
@@ -133,7 +133,7 @@ class TestPause:
             for _ in range(3):
                 stack.enter_context(worker_process(settings))
             with Flow(desk, everywhere, threads=4, pause_seconds=0) as flow:
-                await_that(lambda: len(holders(desk)) == 3, what="all to hold partitions")  # noqa: PLR2004
+                await_that(lambda: len(holders(desk)) == 3, what="all to hold partitions")
                 for _ in range(3):
                     before = desk.count_decided()
                     await_that(lambda n=before: desk.count_decided() > n + 100, what="decisions")
@@ -150,13 +150,12 @@ class TestPause:
     def test_is_obeyed_by_whoever_recovers(self, desk: Desk, settings: Settings, engine: Engine) -> None:
         event = desk.open_events(1)[0]
         desk.book_each(event)
-        with worker_process(settings) as worker, desk.engine.connect() as connection:
-            with connection.begin():
-                # keeps the batch in flight until the worker is killed
-                connection.exec_driver_sql(f"select 1 from events where id = {event} for update")
-                await_that(lambda: desk.redis.llen(keys.in_flight(3)) > 0, what="a batch in flight")
-                worker.kill()
-                worker.wait()
+        with worker_process(settings) as worker, desk.engine.connect() as connection, connection.begin():
+            # keeps the batch in flight until the worker is killed
+            connection.exec_driver_sql(f"select 1 from events where id = {event} for update")
+            await_that(lambda: desk.redis.llen(keys.in_flight(3)) > 0, what="a batch in flight")
+            worker.kill()
+            worker.wait()
         with transaction(engine) as session:
             line_pause.pause(session, actor_id=None)
         assert recover(settings, engine) == 0

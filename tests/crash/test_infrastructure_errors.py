@@ -150,7 +150,7 @@ class TestRealOnes:
                 connection.exec_driver_sql(f"select 1 from events where id = {event} for update")
                 desk.book_each(event)
                 desk.book_each(other)
-                await_that(lambda: len(desk.outcomes(other)) == 8, what="the other partition")  # noqa: PLR2004
+                await_that(lambda: len(desk.outcomes(other)) == 8, what="the other partition")
                 assert desk.outcomes(event) == []
             desk.await_empty()
             assert process.poll() is None
@@ -163,7 +163,7 @@ class TestRealOnes:
                 connection.exec_driver_sql("lock table bookings in access exclusive mode")
                 desk.book_each(event)
                 await_that(
-                    lambda: desk.redis.llen(keys.in_flight(PARTITION)) == 8,  # noqa: PLR2004
+                    lambda: desk.redis.llen(keys.in_flight(PARTITION)) == 8,
                     what="the worker to have taken the batch",
                 )
                 waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and state = 'active'"
@@ -272,7 +272,7 @@ def test_a_commit_that_was_sent_is_unknown(
         patch.setattr(batch.BatchRunner, "_commit", lose_the_answer)
         with pytest.raises(batch.CommitUnknownError):
             driver.decide(PARTITION)
-    assert desk.count_decided() == 8  # noqa: PLR2004
-    assert desk.redis.llen(keys.in_flight(PARTITION)) == 8  # noqa: PLR2004
-    assert driver.decide(PARTITION) == 8  # noqa: PLR2004 - replied, not decided again
+    assert desk.count_decided() == 8
+    assert desk.redis.llen(keys.in_flight(PARTITION)) == 8
+    assert driver.decide(PARTITION) == 8
     desk.assert_kept()

@@ -244,9 +244,9 @@ class TestAliens:
         newer = keys.job(str(asked[3].job_id))
         desk.redis.hset(newer, "v", PAYLOAD_VERSION + 1)
         driver.claim()
-        assert driver.decide(PARTITION) == 3  # noqa: PLR2004
+        assert driver.decide(PARTITION) == 3
         assert driver.decide(PARTITION) == "newer"
-        assert desk.redis.llen(keys.queue(PARTITION)) == 5  # noqa: PLR2004
+        assert desk.redis.llen(keys.queue(PARTITION)) == 5
         desk.redis.hset(newer, "v", PAYLOAD_VERSION)
         driver.decide_all()
         desk.assert_kept()
@@ -257,9 +257,9 @@ class TestAliens:
         take_and_die(desk, driver)
         newer = keys.job(str(asked[3].job_id))
         desk.redis.hset(newer, "v", PAYLOAD_VERSION + 1)
-        assert driver.decide(PARTITION) == 3  # noqa: PLR2004
+        assert driver.decide(PARTITION) == 3
         assert driver.decide(PARTITION) == "newer"
-        assert desk.redis.llen(keys.in_flight(PARTITION)) == 5  # noqa: PLR2004
+        assert desk.redis.llen(keys.in_flight(PARTITION)) == 5
         desk.redis.hset(newer, "v", PAYLOAD_VERSION)
         driver.decide_all()
         desk.assert_kept()
@@ -290,7 +290,7 @@ class TestAnotherInstallation:
         for _ in range(3):
             worker.run_once()
         assert desk.count_decided() == 0
-        assert desk.count_undecided() == 8  # noqa: PLR2004
+        assert desk.count_undecided() == 8
 
     def test_it_takes_over_under_a_running_worker(
         self, desk: Desk, worker: BookingWorker, monkeypatch: pytest.MonkeyPatch
@@ -350,11 +350,11 @@ class TestRedisForgetsEverything:
         recover(settings, engine)
         assert arrivals(desk, event) == list(range(1, 9))
         assert desk.query("select arrivals_reissued from events where id = :id", id=event) == [(4,)]
-        assert desk.book(event).arrival == 9  # noqa: PLR2004 - the counter is right again
+        assert desk.book(event).arrival == 9
         recover(settings, engine)
         tally = run_audit(settings)
         assert tally.ok, tally.findings
-        assert sum(count for note, count in tally.notes.items() if "reissued" in note) == 4  # noqa: PLR2004
+        assert sum(count for note, count in tally.notes.items() if "reissued" in note) == 4
 
     def test_between_commit_and_reply(self, desk: Desk, driver: LineDriver) -> None:
         event = desk.open_events(1, capacity=4)[0]

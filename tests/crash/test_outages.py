@@ -13,13 +13,13 @@ from scripts.embedded.postgres import EmbeddedPostgres
 from scripts.embedded.redis import EmbeddedRedis
 from shared.settings import Settings
 from tests.crash.flows import Desk, Flow, unlimited
-from tests.factories import make_users, auth_header
+from tests.factories import auth_header, make_users
 from tests.lines import await_that, worker_process
 
 
 def test_workers_killed_again_and_again(desk: Desk, settings: Settings) -> None:
     events = [*desk.open_events(2, partition=3, capacity=60), *desk.open_events(1, partition=6, capacity=60)]
-    chance = random.Random(4)  # noqa: S311 - a fixed one: the same order every time
+    chance = random.Random(4)
     with contextlib.ExitStack() as stack:
         workers = [stack.enter_context(worker_process(settings)) for _ in range(2)]
         with Flow(desk, events) as flow:

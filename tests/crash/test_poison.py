@@ -74,7 +74,7 @@ class TestOurCodeFailsOnOne:
             patch.setattr(batch, "reply", lose)
             for _ in range(4):
                 worker.run_once()
-        assert desk.count_decided() == 4  # noqa: PLR2004
+        assert desk.count_decided() == 4
         monkeypatch.undo()
         empty_line(desk, worker)
         desk.assert_kept(failed=[asked[2].job_id])
@@ -174,7 +174,7 @@ class TestDeaths:
         while lives.live(user=deadly).killed_at is not None:
             desk.redis.delete(keys.LIVE_WORKERS)
             deaths += 1
-            assert deaths <= 5  # noqa: PLR2004
+            assert deaths <= 5
         # two with the batch in flight, then three alone
         assert deaths == batch.DEATHS_BEFORE_ALONE + batch.DEATHS_BEFORE_QUARANTINE
         assert [row[1] for row in desk.outcomes(event)] == [
@@ -218,7 +218,7 @@ class TestDeaths:
             # at least guard, take, recorded, alone, three loads, slice, commit, progress: one slice is done
             assert lives.live(at=12, batches_only=True, slice_size=1).killed_at is not None
             desk.redis.delete(keys.LIVE_WORKERS)
-        assert desk.query("select count(*) from decisions where kind = 'call_off_slice'")[0][0] >= 5  # noqa: PLR2004
+        assert desk.query("select count(*) from decisions where kind = 'call_off_slice'")[0][0] >= 5
         recover(settings, engine)
         assert desk.query("select booked from events where id = :id", id=event) == [(0,)]
         desk.assert_kept()

@@ -77,7 +77,7 @@ class TestTakenOver:
         def reply_late(*arguments: object, **fields: object) -> None:
             if arguments[0] is driver.runner:
                 take_over(desk, driver, successor)
-                assert successor.decide(PARTITION) == 4  # noqa: PLR2004 - recovered: replied, not decided again
+                assert successor.decide(PARTITION) == 4
                 desk.book_each(event, desk.users[4:])
                 monkeypatch.setattr(batch, "reply", die_before_the_reply)
                 with pytest.raises(KeyboardInterrupt):
@@ -89,9 +89,9 @@ class TestTakenOver:
         monkeypatch.setattr(batch, "reply", reply_late)
         with pytest.raises(OutdatedTokenError):
             driver.decide(PARTITION)
-        assert len(taken_by_successor) == 4  # noqa: PLR2004
+        assert len(taken_by_successor) == 4
         assert in_flight(desk) == taken_by_successor  # the late reply removed nothing
-        assert successor.decide(PARTITION) == 4  # noqa: PLR2004
+        assert successor.decide(PARTITION) == 4
         desk.assert_kept()
 
     def test_between_guard_and_take(
@@ -188,16 +188,16 @@ def test_a_stopped_worker_is_replaced_and_wakes_up_harmless(
 ) -> None:
     events = desk.open_events(2, partition=PARTITION, capacity=50)
     with worker_process(settings) as stopped, Flow(desk, events) as flow:
-        await_that(lambda: desk.count_decided() > 20, what="decisions")  # noqa: PLR2004
+        await_that(lambda: desk.count_decided() > 20, what="decisions")
         stop(stopped.pid)
         with worker_process(settings) as other:
             before = desk.count_decided()
-            await_that(lambda: desk.count_decided() > before + 50, what="another to take over")  # noqa: PLR2004
+            await_that(lambda: desk.count_decided() > before + 50, what="another to take over")
             os.kill(stopped.pid, signal.SIGCONT)
             flow.await_more(100)
             assert (stopped.poll(), other.poll()) == (None, None)
             # Both are alive and well: each gets its share again.
-            await_that(lambda: len(holders(desk)) == 2, what="both to hold partitions")  # noqa: PLR2004
+            await_that(lambda: len(holders(desk)) == 2, what="both to hold partitions")
     with worker_process(settings):
         desk.await_empty()
     flow.assert_kept()

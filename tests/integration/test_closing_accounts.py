@@ -101,7 +101,7 @@ class TestCloseOwnAccount:
         self, client: FlaskClient, engine: Engine, host: User, tokens: dict[str, Any]
     ) -> None:
         headers = {"Authorization": f"Bearer {tokens['token']}"}
-        assert close(client, tokens, password="a-wrong-password") == 401  # noqa: S106 - it is wrong
+        assert close(client, tokens, password="a-wrong-password") == 401
         assert client.delete("/api/auth/account", headers=headers).status_code == 422
         assert client.delete(f"/api/users/{host.id}", headers=headers).status_code == 422
         assert client.get("/api/auth/profile", headers=headers).status_code == 200

@@ -352,7 +352,7 @@ class TestRead:
 
         def sales_with(pause: str) -> str:
             with transaction(engine) as session:
-                session.execute(text(f"update line_state set {pause}"))  # noqa: S608 - the cases below
+                session.execute(text(f"update line_state set {pause}"))
             sales: str = client.get(f"/api/events/{event.id}").json["sales"]
             return sales
 
@@ -425,7 +425,7 @@ class TestImpressions:
         counter = ImpressionCounter(away)
         counter.count(event.id)
         counter.flush()
-        counter._engine = engine  # noqa: SLF001 - the database comes back
+        counter._engine = engine
         counter.close()
         assert self.stored(engine, event) == 1
 

@@ -59,7 +59,7 @@ class TestPause:
 
     def test_waits_for_a_running_batch(self, engine, driver):
         """The pause's commit cannot come between a batch's look at the row and its commit."""
-        from shared.store import batches  # noqa: PLC0415 - only this test goes below the driver
+        from shared.store import batches
 
         assert not batches.begin(driver.session.cursor, 0).paused
         with engine.connect() as connection:

@@ -23,7 +23,7 @@ from shared.errors import GuichetError
 from shared.services.tokens import mint_access_token, mint_refresh_token
 from shared.settings import Settings
 
-SECRET = "an-only-here-used-secret-of-more-than-the-64-bytes-of-HS512-01234567"  # noqa: S105 - signs nothing real
+SECRET = "an-only-here-used-secret-of-more-than-the-64-bytes-of-HS512-01234567"
 FAMILY = uuid.uuid4()
 
 
@@ -40,7 +40,7 @@ def access_token(*, secret: str = SECRET, lifetime_seconds: int = 900) -> str:
     )
 
 
-def forged(*, drop: str = "", secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> str:  # noqa: ANN401
+def forged(*, drop: str = "", secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> str:
     """A valid access token's claims with some changed, signed again."""
     claims = jwt.decode(access_token(), options={"verify_signature": False}) | changes
     claims.pop(drop, None)

@@ -12,7 +12,7 @@ from shared.services.passwords import Passwords
 from shared.settings import Settings
 
 CHEAP = Settings(env="test", hash_memory_kib=64, hash_time_cost=1)
-PASSWORD = "correct-horse-battery"  # noqa: S105 - nobody's password
+PASSWORD = "correct-horse-battery"
 
 
 class TestHash:
@@ -50,7 +50,7 @@ class TestCheck:
     def test_works_as_hard_for_nobody_as_for_somebody(self, monkeypatch: pytest.MonkeyPatch) -> None:
         passwords = Passwords(CHEAP)
         compared: list[str] = []
-        verify = passwords._hasher.verify  # noqa: SLF001 - whether argon2 runs is the whole point
+        verify = passwords._hasher.verify
 
         class Spy:
             def verify(self, stored: str, password: str) -> bool:
@@ -117,7 +117,7 @@ print(ticks)
 
 def test_other_requests_go_on_while_one_hashes_under_gevent() -> None:
     # a process of its own: patching cannot be undone
-    run = subprocess.run(  # noqa: S603 - our own interpreter and text
+    run = subprocess.run(
         [sys.executable, "-c", _UNDER_GEVENT], capture_output=True, text=True, timeout=60, check=False
     )
     assert run.returncode == 0, run.stderr
