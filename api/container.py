@@ -43,6 +43,7 @@ class Container:
         self.hub.close()
         self.snapshots.close()
         self.engine.dispose()
+        self.line.runner.close()
         self.line.runner.redis.connection_pool.disconnect()
 
 

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from flask import request
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from shared.errors import GuichetError, InvalidInputError
 
@@ -80,12 +80,14 @@ def load_body(schema: Schema) -> dict[str, Any]:
     Raises 413 and 415 as werkzeug's exceptions, GuichetError `malformed_json`, InvalidInputError.
     """
     raw = request.get_data(cache=True)
+    if len(raw) > BODY_BYTES_MAX:
+        raise RequestEntityTooLarge
     if not raw:
         return load_data(schema, {})
     if request.mimetype != "application/json":
         raise UnsupportedMediaType
     try:
-        data = json.loads(raw, object_pairs_hook=_members, parse_constant=_refuse_constant)
+        data = _DECODER.decode(raw.decode())
     except (ValueError, RecursionError) as error:
         raise GuichetError("malformed_json", str(error)) from error
     return load_data(schema, data)
@@ -101,6 +103,9 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON.")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_refuse_constant)
 
 
 def load_query(schema: Schema) -> dict[str, Any]:
@@ -126,6 +131,7 @@ def _pointers(messages: object, prefix: str) -> Iterator[dict[str, str]]:
     if isinstance(messages, Mapping):
         for key, value in messages.items():
             name = "" if key == "_schema" else str(key).replace("~", "~0").replace("/", "~1")
+            name = name.encode(errors="replace").decode()  # a name may have lone surrogates, an answer may not
             deeper = isinstance(value, Mapping)
             yield from _pointers(value, f"{prefix}{name}{'/' if deeper else ''}")
     elif isinstance(messages, list):

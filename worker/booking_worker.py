@@ -162,6 +162,7 @@ class BookingWorker(rq.SimpleWorker):
             session.ping()
             if depth == 0 or self._stop:
                 self._aside.pop(partition, None)
+                self._troubles.pop(partition, None)
                 continue
             self._serving = partition
             claim = session.held[partition] or session.fence(self._runner, self._gate.installation(), partition)
@@ -202,6 +203,8 @@ class BookingWorker(rq.SimpleWorker):
         if self._beat_timer.due():
             self._beat()
             self._report_alive()
+            # What is another's by now is no longer ours to complain about.
+            self._troubles = {p: what for p, what in self._troubles.items() if p in self._session.held}
             for partition, what in self._troubles.items():
                 say_trouble(self.connection, partition, what)
         if self._claim_timer.due():

@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.errors import UnavailableError
+from shared.line.connections import ConnectionStack, NoConnectionError
 
 # Below the claim session's idle time-out (3 s): a hung Redis must not cost a worker its claim.
 SOCKET_TIMEOUT_SECONDS: Final = 2.5
@@ -74,6 +75,7 @@ class ScriptRunner:
 
     def __init__(self, redis: "Redis") -> None:
         self.redis = redis
+        self._connections = ConnectionStack(redis)
 
     def run(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401 - a reply
         """The answer of script `name`; sends its source when Redis does not know it yet.
@@ -86,30 +88,34 @@ class ScriptRunner:
         except redis_errors.NoScriptError:
             return self._execute("EVAL", source, len(keys), *keys, *arguments)
 
+    def close(self) -> None:
+        """Closes the idle connections."""
+        self._connections.close()
+
     def _execute(self, *command: Argument) -> Any:  # noqa: ANN401 - a reply
-        pool = self.redis.connection_pool
         try:
-            connection = pool.get_connection()
-        except (redis_errors.RedisError, OSError) as error:
-            raise LineUnavailableError("Redis cannot be reached.") from error
+            connection = self._connections.acquire()
+        except NoConnectionError as error:
+            raise LineUnavailableError(f"{error}.".capitalize()) from error
         try:
             connection.send_command(*command)
-            return connection.read_response()
-        except redis_errors.NoScriptError:
-            raise
-        except redis_errors.ResponseError as error:
+            answer = connection.read_response()
+        except redis_errors.ResponseError as error:  # an answer like any other: read to its end
+            self._connections.release(connection)
+            if isinstance(error, redis_errors.NoScriptError):
+                raise
             raise _refusal(error) from error
         except redis_errors.BusyLoadingError as error:
-            connection.disconnect()
+            self._connections.discard(connection)
             raise LineUnavailableError("Redis is loading its data.") from error
         except (redis_errors.RedisError, OSError) as error:
-            connection.disconnect()
+            self._connections.discard(connection)
             raise AnswerUnknownError from error
         except BaseException:
-            connection.disconnect()  # a half-read answer must never be somebody else's
+            self._connections.discard(connection)  # a half-read answer must never be somebody else's
             raise
-        finally:
-            pool.release(connection)
+        self._connections.release(connection)
+        return answer
 
 
 def _refusal(error: redis_errors.ResponseError) -> Exception:

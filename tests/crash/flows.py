@@ -136,6 +136,11 @@ class Desk:
         """Requests of the line that the ledger has."""
         return int(self.query("select count(*) from decisions where arrival is not null")[0][0])
 
+    def await_decisions(self, more: int, *, seconds: float = 40.0) -> None:
+        """Until the ledger has more than `more` further ones."""
+        wanted = self.count_decided() + more
+        await_that(lambda: self.count_decided() > wanted, seconds=seconds, what="decisions")
+
     def count_undecided(self) -> int:
         """Requests that wait or are in flight."""
         return sum(count_undecided(self.line.runner, range(self.settings.partitions)).values())

@@ -135,8 +135,7 @@ class TestPause:
             with Flow(desk, everywhere, threads=4, pause_seconds=0) as flow:
                 await_that(lambda: len(holders(desk)) == 3, what="all to hold partitions")
                 for _ in range(3):
-                    before = desk.count_decided()
-                    await_that(lambda n=before: desk.count_decided() > n + 100, what="decisions")
+                    desk.await_decisions(100)
                     with transaction(desk.engine) as session:
                         line_pause.pause(session, actor_id=admin.id, reason="fire drill")
                     decided = desk.count_decided()

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from shared.domain import allocation
+from shared.domain.requests import Request
 from shared.line import keys
 from shared.settings import Settings
 from tests.crash.flows import Desk
@@ -224,6 +225,34 @@ class TestOurOwnProcess:
             patch.setattr(batch.batches, step, raise_key_error)
             turn(worker)
             assert_line_stands(desk, 8)
+        finish(desk, worker)
+
+
+    def test_a_bug_in_one_partitions_batch_stops_no_other(
+        self, desk: Desk, worker: BookingWorker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second, third = (desk.open_events(1, partition=number)[0] for number in (2, PARTITION, 5))
+        for event in (first, second, third):
+            desk.book_each(event)
+        load = batch.batches.load
+
+        def fail_on_one(cursor: object, requests: list[Request], *rest: object) -> object:
+            if requests[0].event_id == second:
+                raise TypeError("planted")
+            return load(cursor, requests, *rest)  # type: ignore[arg-type]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(batch.batches, "load", fail_on_one)
+            patch.setattr("worker.booking_worker.BACK_OFF_SECONDS", (3600.0,))
+            worker.run_once()
+            session = worker._session
+            turn(worker, 1)
+            assert [len(desk.outcomes(event)) for event in (first, second, third)] == [8, 0, 8]
+            assert worker._session is session  # no claim was let go: nobody else has to recover anything
+            assert session is not None
+            assert sorted(session.held) == list(range(8))
+            assert desk.redis.scard(keys.suspects(PARTITION)) == 0
+        worker._aside.clear()
         finish(desk, worker)
 
 

@@ -24,7 +24,7 @@ def test_workers_killed_again_and_again(desk: Desk, settings: Settings) -> None:
         workers = [stack.enter_context(worker_process(settings)) for _ in range(2)]
         with Flow(desk, events) as flow:
             for _ in range(6):
-                await_that(lambda before=desk.count_decided(): desk.count_decided() > before + 20, what="decisions")
+                desk.await_decisions(20)
                 flow.await_more(chance.randrange(1, 30))
                 victim = workers.pop(chance.randrange(2))
                 victim.kill()
@@ -44,8 +44,7 @@ class TestRedisKilled:
                     refused = len(flow.refused)
                     await_that(lambda n=refused: len(flow.refused) > n, what="a declared 503")
                     own_redis.start()
-                    before = own_desk.count_decided()
-                    await_that(lambda n=before: own_desk.count_decided() > n + 50, seconds=40, what="decisions")
+                    own_desk.await_decisions(50)
             own_desk.await_empty()
             assert worker.poll() is None  # the same process
             flow.repeat_unknown()
@@ -130,14 +129,13 @@ class TestPostgresStopped:
             with Flow(own_desk, [event]) as flow:
                 jobs = book_by_http()
                 for _ in range(2):
-                    await_that(lambda n=own_desk.count_decided(): own_desk.count_decided() > n + 50, what="decisions")
+                    own_desk.await_decisions(50)
                     own_postgres.stop("immediate")
                     jobs += book_by_http()  # from stale snapshots
                     flow.await_more(100)
                     own_postgres.start()
                     own_desk.engine.dispose()
-                    before = own_desk.count_decided()
-                    await_that(lambda n=before: own_desk.count_decided() > n + 50, seconds=40, what="decisions")
+                    own_desk.await_decisions(50)
             own_desk.await_empty()
             assert worker.poll() is None
         assert flow.refused == []

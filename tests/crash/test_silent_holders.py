@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import psycopg2
 import pytest
@@ -178,18 +178,11 @@ class TestLostLock:
         )
 
 
-@pytest.fixture
-def stop() -> Iterator[Callable[[int], None]]:
-    yield lambda pid: os.kill(pid, signal.SIGSTOP)
-
-
-def test_a_stopped_worker_is_replaced_and_wakes_up_harmless(
-    desk: Desk, settings: Settings, stop: Callable[[int], None]
-) -> None:
+def test_a_stopped_worker_is_replaced_and_wakes_up_harmless(desk: Desk, settings: Settings) -> None:
     events = desk.open_events(2, partition=PARTITION, capacity=50)
     with worker_process(settings) as stopped, Flow(desk, events) as flow:
         await_that(lambda: desk.count_decided() > 20, what="decisions")
-        stop(stopped.pid)
+        os.kill(stopped.pid, signal.SIGSTOP)
         with worker_process(settings) as other:
             before = desk.count_decided()
             await_that(lambda: desk.count_decided() > before + 50, what="another to take over")

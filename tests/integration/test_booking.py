@@ -216,19 +216,3 @@ class TestMyRequests:
         )
         assert [(item["job_id"], item["status"]) for item in rest.json["items"]] == [(jobs[0], "confirmed")]
         assert rest.json["next_cursor"] is None
-
-
-class TestAddresses:
-    @pytest.mark.parametrize("number", [2**63, 10**30, "١"])
-    def test_numbers_that_name_nothing_are_not_found(self, people, number):
-        for method, path in (
-            ("POST", f"/api/bookings/{number}/book"),
-            ("POST", f"/api/events/{number}/register"),
-            ("GET", f"/api/events/{number}"),
-            ("GET", f"/api/users/{number}"),
-        ):
-            answer = people[0].client.open(path, method=method, headers=people[0].headers)
-            assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
-
-    def test_the_largest_number_is_an_event_that_nobody_has(self, people):
-        assert people[0].book(2**63 - 1).json["code"] == "event_not_found"

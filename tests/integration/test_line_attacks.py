@@ -10,10 +10,10 @@ from redis.exceptions import ResponseError
 from shared.clock import utc_now
 from shared.errors import UnavailableError
 from shared.line import keys
-from shared.line.accept import Accepted, Replayed
+from shared.line.accept import Accepted, NewRequest, Replayed
 from shared.line.client import AnswerUnknownError, LineUnavailableError, ScriptRunner
 from shared.line.control import mark_withdrawn
-from shared.line.doors import Door
+from shared.line.doors import OPEN_DOOR, Door
 from shared.line.installation import put_revocations
 from shared.line.reply import JobReply, reply
 from shared.line.take import (
@@ -249,6 +249,27 @@ class DeafRunner(ScriptRunner):
         return answer
 
 
+class LossyRunner(ScriptRunner):
+    """Runs scripts, but loses the first command on its way to Redis."""
+
+    def __init__(self, runner: ScriptRunner) -> None:
+        super().__init__(runner.redis)
+        self.sent = 0
+
+    def run(self, name, keys, arguments):
+        self.sent += 1
+        if self.sent == 1:
+            raise AnswerUnknownError
+        return super().run(name, keys, arguments)
+
+
+def unknown_of(line: Doorkeeper, request: NewRequest, door: Door = OPEN_DOOR) -> bool:
+    """Whether the answer is that nobody knows, and names the job to ask for."""
+    with pytest.raises(UnavailableError) as caught:
+        line.accept(request, door)
+    return caught.value.code == "accept_unknown" and caught.value.facts == {"job_id": str(request.job_id)}
+
+
 class TestLostAnswer:
     def test_is_asked_for_again_and_gives_one_job(self, line):
         line.runner = DeafRunner(line.runner, lost=1)
@@ -267,22 +288,28 @@ class TestLostAnswer:
         assert caught.value.facts == {"job_id": str(request.job_id)}
         assert line.redis.llen(keys.queue(PARTITION)) == 1
 
-    def test_is_unknown_even_when_the_second_one_is_a_refusal(self, line):
+    @pytest.mark.parametrize("door", [Door(verdict="sold_out"), Door(verdict="event_cancelled")])
+    def test_is_unknown_even_when_the_second_one_is_a_refusal(self, line, door):
         """The first copy may still be on its way, and be accepted after the second was refused."""
+        line.runner = LossyRunner(line.runner)
+        assert unknown_of(line, book(), door)
 
-        class Lost(ScriptRunner):
-            sent = 0
+    def test_is_unknown_even_when_its_limits_are_reached_meanwhile(self, line):
+        line.settings = Doorkeeper(line.settings.redis_url, user_undecided_max=1).settings
+        accept_some(line, 1)
+        line.runner = LossyRunner(line.runner)
+        assert unknown_of(line, book())
 
-            def run(self, name, keys, arguments):
-                self.sent += 1
-                if self.sent == 1:
-                    raise AnswerUnknownError
-                return super().run(name, keys, arguments)
+    def test_is_unknown_even_when_redis_has_lost_its_data_since(self, line):
+        """An empty Redis is healed and asked anew for who was never sent anywhere; not here."""
+        line.runner = LossyRunner(line.runner)
+        line.redis.delete(keys.INSTALLATION)
+        assert unknown_of(line, book())
 
-        line.runner = Lost(line.runner.redis)
-        with pytest.raises(UnavailableError) as caught:
-            line.accept(book(), Door(verdict="sold_out"))
-        assert caught.value.code == "accept_unknown"
+    def test_is_unknown_even_when_redis_is_anothers_since(self, line):
+        line.runner = LossyRunner(line.runner)
+        line.redis.set(keys.INSTALLATION, f"{uuid.uuid4()}:8")
+        assert unknown_of(line, book())
 
     def test_of_a_withdrawal_is_asked_for_again(self, line):
         job_id = accept_some(line, 1)[0]

@@ -8,8 +8,11 @@ from redis import Redis
 from sqlalchemy import text
 
 from shared.db import make_engine, transaction
+from shared.errors import UnavailableError
 from shared.line import keys
 from shared.line.client import make_redis
+from shared.services import line_gate
+from shared.services.durability import redis_problems
 from shared.services.line_gate import LineGate
 from tests.conftest import connect_redis
 from tests.factories import auth_header, make_event, make_user
@@ -202,3 +205,47 @@ class TestOutage:
         assert (answer.status_code, answer.json["code"]) == (503, "database_unavailable")
         assert int(answer.headers["Retry-After"]) >= 1
         engine.dispose()
+
+    def test_of_postgres_between_the_two_looks_is_a_problem_and_no_surprise(
+        self, own_settings, own_postgres, monkeypatch
+    ):
+        """An empty Redis is told whose tokens are revoked: PostgreSQL may be gone by then."""
+        engine = make_engine(own_settings.database_url, pool_size=1)
+        gate = LineGate(own_settings, engine, make_redis(own_settings.redis_url))
+
+        def look_and_lose(redis: Redis) -> list[str]:
+            own_postgres.stop("immediate")
+            return redis_problems(redis)
+
+        monkeypatch.setattr(line_gate, "redis_problems", look_and_lose)
+        state = gate.check()
+        assert list(state.problems) == ["postgres"]
+        with pytest.raises(UnavailableError) as caught:
+            gate.installation()
+        assert caught.value.code == "line_unavailable"
+        with connect_redis(own_settings.redis_url) as redis:
+            assert not redis.exists(keys.INSTALLATION)  # a Redis that does not know who is revoked serves nobody
+        monkeypatch.undo()
+        own_postgres.start()
+        assert await_that(lambda: gate.check().problems == {}, what="the opened gate")
+        engine.dispose()
+
+
+class TestWatch:
+    def test_survives_whatever_a_look_meets(self, settings, engine, monkeypatch, caplog):
+        monkeypatch.setattr(line_gate, "WATCH_SECONDS", 0.001)
+        gate = LineGate(settings, engine, make_redis(settings.redis_url))
+        errors: list[Exception] = [ZeroDivisionError(), KeyError("x"), ValueError(), RuntimeError()]
+        check = gate.check
+
+        def fail_first() -> object:
+            if errors:
+                raise errors.pop()
+            return check()
+
+        monkeypatch.setattr(gate, "check", fail_first)
+        gate.watch()
+        await_that(lambda: gate.state.installation is not None, what="a look that found everything")
+        gate.close()
+        assert gate.state.problems == {}
+        assert len([record for record in caplog.records if record.exc_info]) == 4

@@ -78,9 +78,10 @@ def test_an_accepted_request_is_told_as_accepted(booker, own_redis, pool, route,
 def test_so_it_is_when_the_ledger_cannot_be_asked_either(booker, own_redis, pool, monkeypatch):
     answering = pool.submit(booker.book, Prefer="wait=30")
     await_that(booker.waits, what="the waiter")
-    # SQLAlchemy's own time-out when no connection is free: what an outage of PostgreSQL looks like from a pool
-    monkeypatch.setattr(booker.app.extensions["guichet"].engine.pool, "_timeout", 0)
-    connections = [booker.app.extensions["guichet"].engine.connect() for _ in range(8)]
+    # no connection is free: how a pool notices that PostgreSQL is away, without stopping everybody's server
+    engine = booker.app.extensions["guichet"].engine
+    connections = [engine.connect() for _ in range(booker.app.extensions["guichet"].settings.database_pool_size)]
+    monkeypatch.setattr(engine.pool, "_timeout", 0)
     own_redis.kill()
     try:
         assert answering.result(timeout=30).status_code == 202
@@ -89,7 +90,7 @@ def test_so_it_is_when_the_ledger_cannot_be_asked_either(booker, own_redis, pool
             connection.close()
 
 
-def test_a_redis_that_lost_everything_does_not_make_it_unheard_of(booker, redis_url, own_redis, pool):
+def test_a_redis_that_lost_everything_does_not_make_it_unheard_of(booker, own_redis, pool):
     """Its place is gone, and so is its job: still, `job_not_found` is no answer to a POST that was accepted."""
     answering = pool.submit(booker.book, Prefer="wait=30")
     await_that(booker.waits, what="the waiter")

@@ -146,6 +146,40 @@ class TestHub:
         assert polling.result(timeout=20) == "decided"
         hub.close()
 
+    def test_notices_what_is_decided_while_it_is_not_subscribed(self, settings, redis_client, pool, monkeypatch):
+        """Cut off, it hears nothing until it has subscribed again; then everybody looks once more."""
+        monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)
+        monkeypatch.setattr(waiting, "RECONNECT_SECONDS", 0)
+        listen, may_listen, cut_off = DecisionHub._listen, threading.Event(), threading.Event()
+        may_listen.set()
+
+        def listen_when_allowed(hub: DecisionHub) -> None:
+            if not may_listen.is_set():
+                cut_off.set()
+                may_listen.wait(20)
+            listen(hub)
+
+        monkeypatch.setattr(DecisionHub, "_listen", listen_when_allowed)
+        hub, job_id = DecisionHub(make_redis(settings.redis_url)), uuid.uuid4()
+        state, reads = "queued", []
+
+        def read() -> str:
+            reads.append(state)
+            return state
+
+        polling = pool.submit(hub.wait, job_id, 30, read, lambda value: value == "decided")
+        await_that(lambda: len(reads) >= 2, what="the look after subscribing")
+        may_listen.clear()
+        redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        assert cut_off.wait(20)
+        await_that(lambda: len(reads) >= 3, what="the look after being cut off")
+        state = "decided"
+        redis_client.publish(keys.DECIDED_CHANNEL, str(job_id))  # to nobody
+        assert not polling.done()
+        may_listen.set()
+        assert polling.result(timeout=20) == "decided"
+        hub.close()
+
     def test_keeps_no_waiter(self, app, waiters):
         waiters[0].status("?wait=1")
         assert app.extensions["guichet"].hub._waiters == {}

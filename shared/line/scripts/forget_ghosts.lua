@@ -2,7 +2,7 @@
 local undecided, job_prefix = KEYS[1], ARGV[1]
 local removed = 0
 for _, id in ipairs(redis.call('SMEMBERS', undecided)) do
-  local status = redis.call('HGET', job_prefix .. id, 'status')
+  local status = redis.pcall('HGET', job_prefix .. id, 'status')  -- a damaged one is an error, hence in no line
   if status ~= 'queued' and status ~= 'started' then
     removed = removed + redis.call('SREM', undecided, id)
   end

@@ -1,0 +1,218 @@
+"""What `/readyz` says: 503 names the part without which nothing goes; a warning, why the line stands all the same."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from shared.db import transaction
+from shared.domain.partitions import partition_of
+from shared.line import keys
+from shared.models import Event
+from shared.services import line_pause
+from shared.settings import Settings
+from tests.conftest import connect_redis
+from tests.factories import auth_header, make_event, make_user
+from tests.lines import LineDriver, await_that, worker_process
+from worker import heartbeat
+from worker.booking_worker import BookingWorker
+from worker.compose import make_booking_worker
+
+
+class Watcher:
+    """Somebody who looks at a serving process from outside."""
+
+    def __init__(self, app) -> None:
+        app.extensions["guichet"].start()
+        self.client = app.test_client()
+
+    def look(self):
+        return self.client.get("/readyz")
+
+    def warnings(self) -> dict[str, str]:
+        """Of a service that is ready all the same."""
+        answer = self.look()
+        assert (answer.status_code, answer.json["status"]) == (200, "ready"), answer.text
+        return answer.json.get("warnings", {})
+
+    def problems(self) -> dict[str, str]:
+        """Of one that is not."""
+        answer = self.look()
+        assert (answer.status_code, answer.json["status"]) == (503, "unready"), answer.text
+        return answer.json["problems"]
+
+
+@pytest.fixture
+def watcher(app) -> Watcher:
+    return Watcher(app)
+
+
+@pytest.fixture
+def alive(watcher, redis_client, monkeypatch) -> None:
+    """A booking worker was heard of just now, and is for as long as the test takes."""
+    monkeypatch.setattr("shared.line.inspect.LIVE_SECONDS", 3600)
+    heartbeat.beat(redis_client, "somebody")
+
+
+def book(app, event: Event, user) -> None:
+    answer = app.test_client().post(f"/api/bookings/{event.id}/book", headers=auth_header(app, user))
+    assert answer.status_code == 202
+
+
+class TestReady:
+    def test_with_nothing_to_say(self, watcher, alive):
+        answer = watcher.look()
+        assert answer.json == {"status": "ready", "problems": {}}
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+class TestUnready:
+    def test_without_a_worker(self, watcher, redis_client):
+        assert list(watcher.problems()) == ["worker"]
+        heartbeat.beat(redis_client, "somebody")
+        assert watcher.look().status_code == 200
+        heartbeat.leave(redis_client, "somebody")
+        assert list(watcher.problems()) == ["worker"]
+
+    def test_a_worker_that_was_last_heard_of_long_ago_is_none(self, watcher, redis_client):
+        redis_client.zadd(keys.LIVE_WORKERS, {"somebody": int(redis_client.time()[0]) - 60})
+        assert list(watcher.problems()) == ["worker"]
+
+    def test_without_redis(self, make_app, settings, own_redis):
+        watcher = Watcher(make_app(replace(settings, redis_url=own_redis.url)))
+        with connect_redis(own_redis.url) as redis:
+            heartbeat.beat(redis, "somebody")
+        assert watcher.look().status_code == 200
+        own_redis.kill()
+        assert list(watcher.problems()) == ["redis"]
+
+    def test_without_postgres(self, make_app, own_settings, own_postgres):
+        watcher = Watcher(make_app(own_settings))
+        with connect_redis(own_settings.redis_url) as redis:
+            await_that(lambda: (heartbeat.beat(redis, "somebody"), watcher.look().status_code == 200)[1])
+            own_postgres.stop("immediate")
+            heartbeat.beat(redis, "somebody")
+            assert "postgres" in watcher.problems()
+
+    def test_with_an_older_schema(self, watcher, alive, engine):
+        with transaction(engine) as session:
+            session.execute(text("update alembic_version set version_num = '0000'"))
+        problems = watcher.problems()
+        assert list(problems) == ["schema"]
+        assert "guichet migrate" in problems["schema"]
+
+    def test_with_servers_that_may_lose_a_promise(self, watcher, alive, redis_client):
+        redis_client.config_set("appendfsync", "everysec")
+        try:
+            problems = watcher.problems()
+        finally:
+            redis_client.config_set("appendfsync", "always")
+        assert list(problems) == ["durability"]
+        assert "appendfsync" in problems["durability"]
+
+
+class TestWarnings:
+    def test_paused(self, watcher, alive, engine):
+        admin = make_user(engine, role="admin")
+        with transaction(engine) as session:
+            line_pause.pause(session, actor_id=admin.id, reason="printer on fire")
+        found = await_that(watcher.warnings, what="the pause to be noticed")
+        assert list(found) == ["paused"]
+        assert "printer on fire" in found["paused"]
+        with transaction(engine) as session:
+            line_pause.resume(session, actor_id=admin.id)
+        await_that(lambda: watcher.warnings() == {}, what="its end to be noticed")
+
+    def test_suspended(self, watcher, alive, redis_client):
+        """`rq suspend` stops the workers, and nobody would know why."""
+        redis_client.set(keys.RQ_SUSPENDED, 1)
+        assert list(watcher.warnings()) == ["suspended"]
+        redis_client.delete(keys.RQ_SUSPENDED)
+        assert watcher.warnings() == {}
+
+    def test_lost_ids(self, app, watcher, alive, engine, settings, redis_client):
+        event = make_event(engine)
+        book(app, event, make_user(engine))
+        (job,) = redis_client.lrange(keys.queue(event.id % 8), 0, -1)
+        redis_client.delete(keys.job(job.decode()))
+        driver = LineDriver(settings, engine)
+        driver.decide_all()
+        driver.close()
+        found = watcher.warnings()
+        assert list(found) == ["lost"]
+        assert found["lost"].startswith("1 ")
+
+    def test_a_partition_that_stands(self, app, settings, engine):
+        """Somebody has locked an event and gone for lunch: health says so while it lasts, and no longer."""
+        watcher, event, user = Watcher(app), make_event(engine), make_user(engine)
+        part = f"partition {partition_of(event.id, 8)}"
+        with worker_process(settings), engine.connect() as connection:
+            await_that(lambda: watcher.look().status_code == 200, what="the worker")
+            with connection.begin():
+                connection.execute(text("select 1 from events where id = :id for update"), {"id": event.id})
+                book(app, event, user)
+                found = await_that(lambda: part in watcher.warnings() and watcher.warnings(), what="the warning")
+                assert "lock timeout" in found[part]
+                assert list(found) == [part]
+            await_that(lambda: watcher.warnings() == {}, what="the warning to go")
+
+
+@pytest.fixture
+def worker(settings: Settings, monkeypatch) -> Iterator[BookingWorker]:
+    """The real worker, in this process."""
+    monkeypatch.setattr("worker.booking_worker.BACK_OFF_SECONDS", (0.0,))
+    worker = make_booking_worker(settings, "test", 1)
+    yield worker
+    worker._let_go()
+
+
+def beat(worker: BookingWorker) -> None:
+    worker._beat_timer._next = 0.0
+    worker._housekeep()
+
+
+class TestTroubleThatIsOver:
+    """Said by the partition's holder every second, and by nobody else."""
+
+    @pytest.fixture
+    def part(self, app, engine, worker, monkeypatch) -> int:
+        """A partition in whose batch the worker has just failed."""
+        event = make_event(engine)
+        book(app, event, make_user(engine))
+        with monkeypatch.context() as patch:
+            patch.setattr("worker.batch.batches.load", fail)
+            worker.run_once()
+        assert list(worker._troubles) == [event.id % 8]
+        return event.id % 8
+
+    def test_is_forgotten_when_another_has_the_partition(self, worker, part, redis_client):
+        beat(worker)
+        assert redis_client.get(keys.trouble(part)) == b"TypeError: planted"
+        worker._given_away[part] = float("inf")
+        worker._session.give_away(part)
+        redis_client.delete(keys.trouble(part))
+        beat(worker)
+        assert not redis_client.exists(keys.trouble(part))
+        worker._given_away.clear()  # though it may come back one day
+        worker._claim_timer._next = 0.0
+        worker._housekeep()
+        beat(worker)
+        assert not redis_client.exists(keys.trouble(part))
+
+    def test_is_forgotten_when_nobody_waits_any_more(self, worker, part, redis_client):
+        redis_client.delete(keys.queue(part), keys.in_flight(part))
+        worker.run_once()
+        redis_client.delete(keys.trouble(part))
+        beat(worker)
+        assert not redis_client.exists(keys.trouble(part))
+
+    def test_is_forgotten_when_the_line_moves(self, worker, part, redis_client):
+        await_that(lambda: (worker.run_once(), not redis_client.llen(keys.in_flight(part)))[1], what="the decision")
+        redis_client.delete(keys.trouble(part))
+        beat(worker)
+        assert not redis_client.exists(keys.trouble(part))
+
+
+def fail(*_: object) -> None:
+    raise TypeError("planted")

@@ -1,0 +1,167 @@
+"""A stream of events is honest while the line is away, to whom it was opened by a token, and when tokens are revoked."""
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import orjson
+import pytest
+
+from api.routes import requests
+from shared.clock import utc_now
+from shared.errors import UnavailableError
+from tests.factories import auth_header, make_event, make_user, make_users
+from tests.lines import LineDriver
+
+
+@pytest.fixture
+def driver(settings, engine) -> Iterator[LineDriver]:
+    driver = LineDriver(settings, engine)
+    yield driver
+    driver.close()
+
+
+class Follower:
+    """Somebody with a request in the line, and how they follow it."""
+
+    def __init__(self, app, user, event_id: int) -> None:
+        self.app, self.family = app, uuid.uuid4()
+        self.user, self.headers = user, auth_header(app, user, family_id=self.family)
+        answer = app.test_client().post(f"/api/bookings/{event_id}/book", headers=self.headers)
+        self.job, self.links = answer.json["job_id"], answer.json["links"]
+
+    def by_token(self, **headers: str):
+        return self.app.test_client().get(self.links["stream"], headers=headers)
+
+    def by_bearer(self, **headers: str):
+        path = f"/api/bookings/status/{self.job}/stream"
+        return self.app.test_client().get(path, headers={**self.headers, **headers})
+
+
+@pytest.fixture
+def follower(app, engine, driver) -> Follower:
+    event = make_event(engine)
+    return [Follower(app, user, event.id) for user in make_users(engine, 2)][1]
+
+
+def documents(chunks: Iterator[bytes]) -> Iterator[tuple[str, dict]]:
+    """(event, document) of what is no comment."""
+    for chunk in chunks:
+        if not chunk.startswith(b":"):
+            lines = dict(line.split(": ", 1) for line in chunk.decode().splitlines() if line)
+            yield lines["event"], orjson.loads(lines["data"])
+
+
+class Told:
+    """A hub's event that notes each wait, and never makes anybody wait."""
+
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+
+    def wait(self, seconds: float) -> bool:
+        self._log.append(f"wait {seconds:g}")
+        return True
+
+    def clear(self) -> None:
+        """Nothing."""
+
+
+class TestLineAway:
+    def test_costs_one_look_a_wait(self, app, follower, monkeypatch):
+        """Neither the line's errors nor the hub's wake-ups may turn waiting into spinning."""
+        log: list[str] = []
+        hub = app.extensions["guichet"].hub
+        monkeypatch.setattr(hub, "waiter", lambda _job_id: contextlib.nullcontext(Told(log)))
+        chunks = follower.by_token().iter_encoded()
+        assert next(chunks).startswith(b"id: position-2\n")
+
+        def be_away(*_: object) -> None:
+            log.append("look")
+            raise UnavailableError("line_unavailable")
+
+        monkeypatch.setattr(requests, "get_status", be_away)
+        told = [next(chunks) for _ in range(20)]
+        assert all(chunk.startswith(b":") for chunk in told)
+        assert log[::2] == [f"wait {requests.POSITION_SECONDS:g}"] * (len(log) // 2)
+        assert log[1::2] == ["look"] * (len(log) // 2)
+
+    def test_ends_with_the_stream(self, follower, monkeypatch):
+        """Ten minutes, whatever the line does: the clock counts, not the number of waits."""
+        now = [0.0]
+        monkeypatch.setattr(requests.time, "monotonic", lambda: now[0])
+        chunks = follower.by_token().iter_encoded()
+        next(chunks)
+        now[0] = requests.STREAM_SECONDS_MAX
+        assert [chunk for chunk in chunks if not chunk.startswith(b":")] == []
+
+    def test_does_not_lose_the_decision(self, driver, follower, monkeypatch):
+        monkeypatch.setattr(requests, "POSITION_SECONDS", 0.01)
+        chunks = follower.by_token().iter_encoded()
+        next(chunks)
+        look = requests.get_status
+        away = threading.Event()
+        away.set()
+
+        def look_or_fail(*arguments: object) -> object:
+            if away.is_set():
+                raise UnavailableError("line_unavailable")
+            return look(*arguments)
+
+        monkeypatch.setattr(requests, "get_status", look_or_fail)
+        assert next(chunks) == b": the line does not answer\n\n"
+        driver.decide_all()
+        away.clear()
+        assert [event for event, _ in documents(chunks)] == ["decided"]
+
+
+class TestOpenedByToken:
+    def test_gives_no_new_token(self, driver, follower):
+        """Whoever finds a stream's address in a log follows one request for ten minutes, not for ever."""
+        chunks = documents(follower.by_token().iter_encoded())
+        told = [next(chunks)]
+        driver.decide_all()
+        told += chunks
+        assert [event for event, _ in told] == ["position", "decided"]
+        assert [set(document["links"]) for _, document in told] == [{"status", "withdraw"}, {"status"}]
+
+    def test_says_that_there_is_nothing_more_to_come(self, driver, follower):
+        driver.decide_all()
+        for answer in (
+            follower.by_token(**{"Last-Event-ID": "decided"}),
+            follower.by_bearer(**{"Last-Event-ID": "decided"}),
+        ):
+            assert (answer.status_code, answer.data) == (204, b"")
+        assert follower.by_token(**{"Last-Event-ID": "position-2"}).status_code == 200
+
+    def test_who_claims_to_know_the_decision_of_an_undecided_request_waits_for_it(self, driver, follower):
+        chunks = follower.by_token(**{"Last-Event-ID": "decided"}).iter_encoded()
+        assert next(chunks).startswith(b"id: position-2\n")
+        driver.decide_all()
+        assert [event for event, _ in documents(chunks)] == ["decided"]
+
+
+class TestOpenedByBearer:
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch) -> None:
+        monkeypatch.setattr(requests, "POSITION_SECONDS", 0.01)
+
+    @pytest.mark.parametrize("subject", ["family:{0.family}", "user:{0.user.id}"])
+    def test_ends_when_it_is_revoked(self, app, driver, follower, subject):
+        chunks = follower.by_bearer().iter_encoded()
+        _, first = next(documents(chunks))
+        assert "stream" in first["links"]
+        app.extensions["guichet"].line.revoke({subject.format(follower): utc_now() + timedelta(minutes=15)})
+        assert list(documents(chunks)) == []
+        driver.decide_all()
+        assert follower.by_bearer().status_code == 401
+
+    def test_does_not_end_when_somebody_else_is_revoked(self, app, engine, driver, follower):
+        chunks = follower.by_bearer().iter_encoded()
+        next(chunks)
+        stranger = f"user:{make_user(engine).id}"
+        app.extensions["guichet"].line.revoke({stranger: utc_now() + timedelta(minutes=15)})
+        assert next(chunks).startswith(b":")
+        driver.decide_all()
+        assert [event for event, _ in documents(chunks)] == ["decided"]
