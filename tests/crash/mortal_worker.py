@@ -4,6 +4,7 @@ One process imports everything and forks for every life: a kill point costs a te
 them can be tried.
 """
 
+import faulthandler
 import json
 import os
 import signal
@@ -115,6 +116,7 @@ def die_of_user(death: Death, user_id: int) -> None:
 
 def live(settings: Settings, order: dict[str, Any]) -> NoReturn:
     """One life: until the line is empty, or the chosen call."""
+    faulthandler.dump_traceback_later(LIFE_SECONDS + 15, exit=True)  # a life that hangs says where
     death = Death(at=order.get("at", 0), when=order.get("when", "before"), batches_only=order.get("batches_only", False))
     count_calls(death)
     if order.get("batches_only"):

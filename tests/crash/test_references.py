@@ -42,7 +42,7 @@ class TestSession:
         self, desk: Desk, driver: LineDriver, other: LineDriver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Drawn in a transaction that a crash of PostgreSQL undoes, the block is another worker's afterwards."""
-        here, there = desk.open_events(1)[0], desk.open_events(1, partition=ELSEWHERE)[0]
+        here, there = desk.open_events(1)[0], desk.open_events(2, partition=ELSEWHERE)
         desk.book_each(here)
         driver.claim(PARTITION)
         with monkeypatch.context() as patch:
@@ -53,12 +53,13 @@ class TestSession:
         set_back(desk)
 
         other.claim(ELSEWHERE)
-        desk.book_each(there)
-        assert other.decide(ELSEWHERE) == len(desk.users)
+        for event in there:  # as many as were undone, and as many as would come next in that block
+            desk.book_each(event)
+        assert other.decide(ELSEWHERE) == 2 * len(desk.users)
         driver.session = ClaimSession(desk.settings.database_url, "driver")
         driver.claim(PARTITION)
         assert driver.decide(PARTITION) == len(desk.users)  # at the first try: the numbers are fresh ones
-        assert len(set(references(desk))) == 2 * len(desk.users)
+        assert len(set(references(desk))) == 3 * len(desk.users)
         desk.assert_kept()
 
     def test_that_goes_on_keeps_it(self, desk: Desk, driver: LineDriver) -> None:
