@@ -3,7 +3,6 @@
 Good for one job and ten minutes, never logged, never an access token.
 """
 
-import hashlib
 import hmac
 import time
 import uuid
@@ -34,4 +33,4 @@ def is_valid_stream_token(secret: str, job_id: uuid.UUID, token: str, *, now: fl
 
 def _digest(secret: str, job_id: uuid.UUID, expires: int) -> str:
     message = b"stream:%s:%d" % (job_id.bytes, expires)
-    return hmac.new(secret.encode(), message, hashlib.sha256).hexdigest()[:_DIGEST_CHARACTERS]
+    return hmac.digest(secret.encode(), message, "sha256").hex()[:_DIGEST_CHARACTERS]

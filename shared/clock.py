@@ -1,6 +1,7 @@
 """Instants: microseconds since the epoch on the wire, aware UTC datetimes in Python, RFC 3339 in JSON."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -21,10 +22,14 @@ def to_micros(instant: datetime) -> int:
     return (instant - EPOCH) // _MICROSECOND
 
 
+# A batch says the same few instants again and again; isoformat takes 1.5 µs, this 0.6, a hit 0.06.
+@lru_cache(maxsize=4096)
 def rfc3339(instant: datetime) -> str:
     """`2026-11-20T18:00:00.000000Z`: UTC, always six digits, so that equal instants are equal text."""
-    # not strftime: glibc writes the year 1 as "1", which PostgreSQL does not read
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    utc = instant.astimezone(UTC)
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % (  # noqa: UP031 - the fastest of six ways
+        utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond,
+    )  # fmt: skip
 
 
 def rfc3339_or_none(instant: datetime | None) -> str | None:

@@ -26,7 +26,7 @@ from worker.batch import BatchRunner
 from worker.booking_worker import BookingWorker
 from worker.compose import make_booking_worker
 
-LIFE_SECONDS = 30.0
+LIFE_SECONDS = 15.0
 SURVIVED, TOO_LONG = 0, 9
 
 

@@ -12,22 +12,30 @@ if redis.call('GET', token_key) ~= token then return {'outdated'} end
 for _, key in ipairs({started, finished, failed}) do redis.call('ZCARD', key) end
 for _, key in ipairs({decided, arrivals, counters}) do redis.call('HLEN', key) end
 
--- LREM first: it frees memory, so that everything after it is allowed at maxmemory.
+-- Out of flight first: it frees memory, so that everything after it is allowed at maxmemory. A batch as it was
+-- taken is the head of the list and leaves it in one call.
 local position = 17
 local ids, removed = {}, 0
 for index = 1, job_count do
   ids[index] = ARGV[position]
-  removed = removed + redis.call('LREM', in_flight, 1, ARGV[position])
   position = position + 4
+end
+local head = redis.call('LRANGE', in_flight, 0, job_count - 1)
+if table.concat(head, ',') == table.concat(ids, ',') then
+  redis.call('LPOP', in_flight, job_count)
+  removed = job_count
+else
+  for _, id in ipairs(ids) do removed = removed + redis.call('LREM', in_flight, 1, id) end
 end
 
 local expires = tonumber(now) + tonumber(ttl)
+local ended, good, bad = {}, {}, {}
 position = 17
 for index = 1, job_count do
   local id, status, result, user = unpack(ARGV, position, position + 3)
   position = position + 4
   local key = job_prefix .. id
-  redis.call('ZREM', started, id .. suffix)
+  ended[#ended + 1] = id .. suffix
   if user ~= '' then redis.call('SREM', user_prefix .. user .. user_suffix, id) end
   -- An error for a damaged job; false for one that is gone; nothing to do for one that was replied before.
   local known = redis.pcall('HGET', key, 'status')
@@ -35,15 +43,24 @@ for index = 1, job_count do
     local stream = result_prefix .. id
     redis.call('HSET', key, 'status', status, 'ended_at', ended_at)
     redis.call('EXPIRE', key, ttl)
+    local registry = good
     if status == 'failed' then
+      registry = bad
       redis.call('XADD', stream, '*', 'type', '2', 'worker_name', worker_name, 'return_value', result,
         'exc_string', failure_text)
-      redis.call('ZADD', failed, expires, id)
     else
       redis.call('XADD', stream, '*', 'type', '1', 'worker_name', worker_name, 'return_value', result)
-      redis.call('ZADD', finished, expires, id)
     end
     redis.call('EXPIRE', stream, ttl)
+    registry[#registry + 1] = expires
+    registry[#registry + 1] = id
+  end
+  -- One call for many, because a call costs more than what it does; Lua's unpack ends at 8,000 values.
+  if #ended == 1000 or index == job_count then
+    redis.call('ZREM', started, unpack(ended))
+    if #good > 0 then redis.call('ZADD', finished, unpack(good)) end
+    if #bad > 0 then redis.call('ZADD', failed, unpack(bad)) end
+    ended, good, bad = {}, {}, {}
   end
 end
 

@@ -17,10 +17,8 @@ if not recovered then ids = redis.call('LRANGE', queue, 0, maximum - 1) end
 local jobs, count = {}, 0
 for index, id in ipairs(ids) do
   local key = job_prefix .. id
-  local fields = {false, false, false, false, false}
-  if redis.call('TYPE', key)['ok'] == 'hash' then
-    fields = redis.call('HMGET', key, 'data', 'enqueued_at', 'arrival', 'withdrawn', 'v')
-  end
+  local fields = redis.pcall('HMGET', key, 'data', 'enqueued_at', 'arrival', 'withdrawn', 'v')
+  if fields['err'] then fields = {false, false, false, false, false} end
   -- A payload newer than this worker stays where it is, and so does everything behind it.
   if fields[5] and (tonumber(fields[5]) or 0) > newest_version then break end
   count = index
@@ -31,13 +29,21 @@ if count == 0 then return {#ids > 0 and 'newer' or 'empty'} end
 redis.call('DEL', bell)
 if not recovered then
   redis.call('LPOP', queue, count)
+  local moved, members = {}, {}
   for index = 1, count do
     local id = ids[index]
-    redis.call('RPUSH', in_flight, id)
     if jobs[index][2] then
       redis.call('HSET', job_prefix .. id, 'status', 'started', 'started_at', started_at, 'worker_name', worker_name)
     end
-    redis.call('ZADD', started, '+inf', id .. suffix)
+    moved[#moved + 1] = id
+    members[#members + 1] = '+inf'
+    members[#members + 1] = id .. suffix
+    -- One call for many: a call costs more than what it does. Lua's unpack ends at 8,000 values.
+    if #moved == 1000 or index == count then
+      redis.call('RPUSH', in_flight, unpack(moved))
+      redis.call('ZADD', started, unpack(members))
+      moved, members = {}, {}
+    end
   end
   redis.call('DEL', suspects, alone)
 end
