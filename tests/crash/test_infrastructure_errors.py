@@ -244,6 +244,7 @@ class TestOurOwnProcess:
         with monkeypatch.context() as patch:
             patch.setattr(batch.batches, "load", fail_on_one)
             patch.setattr("worker.booking_worker.BACK_OFF_SECONDS", (3600.0,))
+            patch.setattr("worker.booking_worker.time.sleep", lambda _seconds: None)
             worker.run_once()
             session = worker._session
             turn(worker, 1)

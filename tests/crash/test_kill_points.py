@@ -45,6 +45,7 @@ def sweep(desk: Desk, lives: Lives, settings: Settings, engine: Engine) -> Calla
                 desk.redis.delete(keys.LIVE_WORKERS)
             life = lives.live(at=at, **order)
             recover(settings, engine)
+            assert desk.count_undecided() == 0
             if life.killed_at is None:
                 return points
             points.append(life.killed_at)

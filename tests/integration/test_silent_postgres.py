@@ -15,11 +15,12 @@ from tests.lines import ROOT, environment_of
 # A process as gunicorn makes one; `stop` and `continue` on stdout ask the test to do so, stdin says that it is done.
 CHILD = """
 from gevent import monkey; monkey.patch_all()
-import os, sys, gevent
+import os, signal, sys, gevent
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from shared import db
 
+signal.alarm(60)  # a process that waits for ever ends here
 db.SILENT_SERVER_SECONDS = 0.2
 db.wait_with_greenlets()
 engine = db.make_engine(os.environ["DATABASE_URL"], pool_size=1)
