@@ -22,12 +22,14 @@ unit: $(STAMP) ## runs the tests that need no server
 
 check: $(STAMP) ## lint, types, import rules, unit tests
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy api worker shared scripts
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/unit tests/architecture
 
 format: $(STAMP) ## mends what ruff can mend
 	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 audit: $(STAMP) ## replays every ledger of the running installation
 	$(BIN)/guichet audit

@@ -37,7 +37,7 @@ class BigintConverter(IntegerConverter):
 
     def to_python(self, value: str) -> int:
         """The number, at most bigint's largest: identities never get there, so it names nothing either."""
-        digits = value.lstrip("0")[:_BIGINT_DIGITS + 1]  # Python turns no more than 4,300 into a number
+        digits = value.lstrip("0")[: _BIGINT_DIGITS + 1]  # Python turns no more than 4,300 into a number
         return min(int(digits or "0"), BIGINT_MAX)
 
 

@@ -37,7 +37,11 @@ def submit_booking(
     snapshot = container.snapshots.find(event_id)
     door = _door(container, snapshot, tickets)
     request = _new_request(
-        identity, kind=BOOK, event_id=event_id, payload={"event_id": event_id, "tickets": tickets}, tickets=tickets
+        identity,
+        kind=BOOK,
+        event_id=event_id,
+        payload={"event_id": event_id, "tickets": tickets},
+        tickets=tickets,
     )
     return _submit(container, request, door, snapshot, default_wait)
 
@@ -165,7 +169,9 @@ def _accept_unknown(job_id: uuid.UUID) -> UnavailableError:
     return UnavailableError("accept_unknown", job_id=str(job_id), links=links)
 
 
-def _accepted(container: Container, request: NewRequest, accepted: Accepted, headers: dict[str, str]) -> Response:
+def _accepted(
+    container: Container, request: NewRequest, accepted: Accepted, headers: dict[str, str]
+) -> Response:
     pause = container.snapshots.pause
     eta = eta_seconds(accepted.ahead, accepted.rate, pause, utc_now())
     document = accepted_document(

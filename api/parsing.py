@@ -112,7 +112,9 @@ def load_query(schema: Schema) -> dict[str, Any]:
     """The query string, checked against `schema`; a parameter given twice is refused."""
     repeated = [name for name, values in request.args.lists() if len(values) > 1]
     if repeated:
-        raise InvalidInputError([{"pointer": f"?{name}", "detail": "Given more than once."} for name in repeated])
+        raise InvalidInputError(
+            [{"pointer": f"?{name}", "detail": "Given more than once."} for name in repeated]
+        )
     return load_data(schema, request.args.to_dict(), prefix="?")
 
 
@@ -131,7 +133,8 @@ def _pointers(messages: object, prefix: str) -> Iterator[dict[str, str]]:
     if isinstance(messages, Mapping):
         for key, value in messages.items():
             name = "" if key == "_schema" else str(key).replace("~", "~0").replace("/", "~1")
-            name = name.encode(errors="replace").decode()  # a name may have lone surrogates, an answer may not
+            # a name may have lone surrogates, an answer may not
+            name = name.encode(errors="replace").decode()
             deeper = isinstance(value, Mapping)
             yield from _pointers(value, f"{prefix}{name}{'/' if deeper else ''}")
     elif isinstance(messages, list):

@@ -43,10 +43,16 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "validation_failed": (422, "The request has fields that are not accepted; `errors` says which and why."),
     "idempotency_key_reused": (422, "This Idempotency-Key was used for another request."),
     "rate_limited": (429, "Too many requests; see Retry-After."),
-    "too_many_undecided": (429, "You have too many undecided requests in the line; wait for one to be decided."),
+    "too_many_undecided": (
+        429,
+        "You have too many undecided requests in the line; wait for one to be decided.",
+    ),
     "login_throttled": (429, "Too many failed log-ins; see Retry-After."),
     "internal_error": (500, "Something went wrong on our side. The request id finds it in the logs."),
-    "accept_unknown": (503, "The line did not answer in time: the request may stand in it. Ask, or repeat it."),
+    "accept_unknown": (
+        503,
+        "The line did not answer in time: the request may stand in it. Ask, or repeat it.",
+    ),
     "line_full": (503, "The line is full; try again in a moment."),
     "line_unavailable": (503, "The line cannot take requests right now; nothing was accepted."),
     "database_unavailable": (
@@ -115,7 +121,9 @@ def register_error_handlers(app: Flask) -> None:
         return problem(error.code, error.detail, headers=headers, **error.facts)
 
     def database_away(error: Exception) -> Response:
-        log.warning("the database is away", extra={"path": request.path, "error": str(error).split("\n", 1)[0]})
+        log.warning(
+            "the database is away", extra={"path": request.path, "error": str(error).split("\n", 1)[0]}
+        )
         return problem("database_unavailable", headers={"Retry-After": "2"})
 
     for away in DATABASE_AWAY:
@@ -132,8 +140,14 @@ def register_error_handlers(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         status = error.code or 500
-        code = _HTTP_CODES.get(status, "bad_request" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "internal_error")
-        headers = {"Allow": error.get_response().headers["Allow"]} if status == HTTPStatus.METHOD_NOT_ALLOWED else {}
+        code = _HTTP_CODES.get(
+            status, "bad_request" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "internal_error"
+        )
+        headers = (
+            {"Allow": error.get_response().headers["Allow"]}
+            if status == HTTPStatus.METHOD_NOT_ALLOWED
+            else {}
+        )
         return problem(code, headers=headers)
 
     @app.errorhandler(Exception)

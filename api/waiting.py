@@ -61,7 +61,9 @@ class DecisionHub:
             self._thread = threading.Thread(target=self._listen_forever, name="decision-hub", daemon=True)
             self._thread.start()
 
-    def wait(self, job_id: uuid.UUID, seconds: float, read: Callable[[], T], is_decided: Callable[[T], bool]) -> T:
+    def wait(
+        self, job_id: uuid.UUID, seconds: float, read: Callable[[], T], is_decided: Callable[[T], bool]
+    ) -> T:
         """What `read` gives once `is_decided` says so, or after `seconds`; reads at least once."""
         deadline = time.monotonic() + seconds
         with self.waiter(job_id) as event:

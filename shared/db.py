@@ -9,7 +9,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 # Entrypoints name the session's type from here: SQLAlchemy itself stays behind this room's door.
-__all__ = ["DATABASE_AWAY", "SCHEMA_VERSION", "Engine", "Session", "find_schema_version", "make_engine", "transaction"]
+__all__ = [
+    "DATABASE_AWAY",
+    "SCHEMA_VERSION",
+    "Engine",
+    "Session",
+    "find_schema_version",
+    "make_engine",
+    "transaction",
+]
 
 # What an outage looks like from here, a pool without a free connection included: asking again may succeed.
 # InternalError is how psycopg2 tells a read-only server and a transaction that was ended for being idle.

@@ -32,7 +32,9 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         try:
             return orjson.dumps(line, default=str).decode()
-        except TypeError:  # huge integers, lone surrogates, keys that are no strings: rare, and never a lost line
+        except (
+            TypeError
+        ):  # huge integers, lone surrogates, keys that are no strings: rare, and never a lost line
             return json.dumps(line, default=str, skipkeys=True)
 
 

@@ -70,12 +70,26 @@ class Settings:
 
 
 # Variables that other platforms already name; everything else is GUICHET_<FIELD>.
-_VARIABLES = {"database_url": "DATABASE_URL", "redis_url": "REDIS_URL", "port": "PORT", "data_dir": "GUICHET_DATA"}
+_VARIABLES = {
+    "database_url": "DATABASE_URL",
+    "redis_url": "REDIS_URL",
+    "port": "PORT",
+    "data_dir": "GUICHET_DATA",
+}
 _CHOICES: dict[str, tuple[str, ...]] = {
     "env": ("development", "production", "test"),
     "durability": ("strict", "relaxed"),
 }
-_BOOLEANS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+_BOOLEANS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+}
 _MAY_BE_ZERO = frozenset({"trusted_proxy_hops", "cancel_until_seconds", "port"})
 
 
@@ -127,7 +141,9 @@ def _number(field_name: str, raw: str, kind: type[int] | type[float]) -> int | f
     except ValueError:
         raise SettingsError(f"{variable}={raw!r}: expected a number") from None
     if value < 0 or (value == 0 and field_name not in _MAY_BE_ZERO):
-        raise SettingsError(f"{variable}={raw!r}: must be {'0 or more' if field_name in _MAY_BE_ZERO else 'above 0'}")
+        raise SettingsError(
+            f"{variable}={raw!r}: must be {'0 or more' if field_name in _MAY_BE_ZERO else 'above 0'}"
+        )
     return value
 
 

@@ -101,9 +101,7 @@ class Decisions:
 class BatchRunner:
     """Decides the batches of one worker process. `instance` tells this process from every other, ever."""
 
-    def __init__(
-        self, settings: Settings, runner: ScriptRunner, *, worker_name: str
-    ) -> None:
+    def __init__(self, settings: Settings, runner: ScriptRunner, *, worker_name: str) -> None:
         self._settings, self._runner, self._references = settings, runner, References()
         self.worker_name = worker_name
         self.instance = f"{worker_name}:{uuid.uuid4().hex}"
@@ -181,7 +179,9 @@ class BatchRunner:
     def _begin_alone(self, claim: Claim, request: Request) -> None:
         deaths = line_take.begin_alone(self._runner, claim, request.job_id, self.instance)
         if deaths >= DEATHS_BEFORE_QUARANTINE:
-            log.error("quarantine: processes ended with it", extra={"job_id": str(request.job_id), "deaths": deaths})
+            log.error(
+                "quarantine: processes ended with it", extra={"job_id": str(request.job_id), "deaths": deaths}
+            )
             self._quarantine.add(request.job_id)
 
     def _decide_part(
@@ -214,7 +214,9 @@ class BatchRunner:
         decisions.last_arrivals.update({event.id: event.last_arrival for event in snapshot.events.values()})
         decisions.last_given.update({request.event_id: request.arrival for request in part})
         if reissued := sum(event.arrivals_reissued for event in snapshot.events.values()) - reissued_before:
-            log.error("Redis had lost acknowledged writes: arrivals issued again", extra={"requests": reissued})
+            log.error(
+                "Redis had lost acknowledged writes: arrivals issued again", extra={"requests": reissued}
+            )
 
     def _blame(self, claim: Claim, error: psycopg2.Error, part: list[Request]) -> None:
         """A data error (SQLSTATE class 22 or 23) is some request's fault: found by deciding one by one, on a

@@ -145,7 +145,14 @@ class BookingWorker(rq.SimpleWorker):
                 time.sleep(PATIENCE_SECONDS)
         except (ClaimLostError, CommitUnknownError, OutdatedTokenError, ForeignRedisError) as error:
             self._trouble(error, drop_session=isinstance(error, ClaimLostError | CommitUnknownError))
-        except (psycopg2.Error, RedisError, OSError, UnavailableError, AnswerUnknownError, MemoryError) as error:
+        except (
+            psycopg2.Error,
+            RedisError,
+            OSError,
+            UnavailableError,
+            AnswerUnknownError,
+            MemoryError,
+        ) as error:
             self._trouble(error, drop_session=False)
         except PoisonError as error:  # who it was is known now: the next try decides it `failed`
             self._trouble(error, drop_session=False)
@@ -165,7 +172,9 @@ class BookingWorker(rq.SimpleWorker):
                 self._troubles.pop(partition, None)
                 continue
             self._serving = partition
-            claim = session.held[partition] or session.fence(self._runner, self._gate.installation(), partition)
+            claim = session.held[partition] or session.fence(
+                self._runner, self._gate.installation(), partition
+            )
             done = self._batches.run_once(session, claim)
             self._serving = None
             self._aside.pop(partition, None)
@@ -186,7 +195,9 @@ class BookingWorker(rq.SimpleWorker):
     def _idle_seconds(self, session: ClaimSession) -> float:
         """A second, or until a troubled partition is to be tried again."""
         now = time.monotonic()
-        waits = [retry_at - now for partition, (_, retry_at) in self._aside.items() if partition in session.held]
+        waits = [
+            retry_at - now for partition, (_, retry_at) in self._aside.items() if partition in session.held
+        ]
         return max(min([1.0, *waits]), 0.01)  # BLPOP takes 0 for ever
 
     def _housekeep(self) -> None:
@@ -252,7 +263,10 @@ class BookingWorker(rq.SimpleWorker):
 
     def _trouble(self, error: BaseException, *, drop_session: bool) -> None:
         """The one answer to everything that is not a request's fault: forget, wait a little, look again."""
-        extra = {"error": f"{type(error).__name__}: {error}".strip(), "sqlstate": getattr(error, "pgcode", None)}
+        extra = {
+            "error": f"{type(error).__name__}: {error}".strip(),
+            "sqlstate": getattr(error, "pgcode", None),
+        }
         log.warning("will try again", extra=extra)
         self._recover(drop_session=drop_session)
         if isinstance(error, OutdatedTokenError) and self._session is not None:

@@ -105,7 +105,9 @@ class ClaimSession:
                 return claim
             # A PostgreSQL restored from a backup draws lower tokens than Redis has seen. We hold the lock, so
             # the token is ours to lift.
-            log.warning("lifting the claim token", extra={"partition": partition, "from": claim.token, "to": newer})
+            log.warning(
+                "lifting the claim token", extra={"partition": partition, "from": claim.token, "to": newer}
+            )
             self.cursor.execute(
                 "select setval('claim_token_seq', greatest(%s, nextval('claim_token_seq')) + 1)", (newer,)
             )

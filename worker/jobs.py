@@ -5,4 +5,6 @@ from typing import NoReturn
 
 def decide(**payload: object) -> NoReturn:
     """Refuses: bookings are decided in batches, in order, by `python -m worker bookings` only."""
-    raise RuntimeError(f"a booking request is decided by a booking worker, not run as a job: {sorted(payload)}")
+    raise RuntimeError(
+        f"a booking request is decided by a booking worker, not run as a job: {sorted(payload)}"
+    )

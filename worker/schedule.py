@@ -68,7 +68,9 @@ class Schedule:
                     entry.run()
                     ran.append(entry.name)
             except (SQLAlchemyError, RedisError, OSError, UnavailableError) as error:
-                log.warning("schedule", extra={"entry": entry.name, "error": f"{type(error).__name__}: {error}"})
+                log.warning(
+                    "schedule", extra={"entry": entry.name, "error": f"{type(error).__name__}: {error}"}
+                )
             except Exception:
                 log.exception("schedule entry failed", extra={"entry": entry.name})
         return ran
@@ -76,7 +78,9 @@ class Schedule:
     def _claim(self, entry: Entry) -> bool:
         """Whether this process runs the entry's next turn: the first to say so, until the interval is over."""
         milliseconds = int(entry.seconds * 1000)
-        return bool(self._redis.set(keys.schedule_turn(entry.name), uuid.uuid4().hex, nx=True, px=milliseconds))
+        return bool(
+            self._redis.set(keys.schedule_turn(entry.name), uuid.uuid4().hex, nx=True, px=milliseconds)
+        )
 
     def _put_control_requests(self) -> None:
         control_requests.put_into_line(self._engine, self._line)

@@ -24,7 +24,9 @@ def prune() -> dict[str, int]:
             return {
                 # the statement counts its own rows; the names are the constants above
                 table: session.execute(
-                    text(f"with gone as (delete from {table} where {condition} returning 1) select count(*) from gone")  # noqa: S608
+                    text(
+                        f"with gone as (delete from {table} where {condition} returning 1) select count(*) from gone"
+                    )  # noqa: S608
                 ).scalar_one()
                 for table, condition in _PRUNE.items()
             }

@@ -149,7 +149,9 @@ def cancel(booking_id: uuid.UUID) -> Response:
 
 def _reachable(booking: dict[str, Any] | None, actor: Actor) -> tuple[dict[str, Any], Any]:
     """The booking and the right under which the actor reaches it; somebody else's is not there."""
-    acting_as = booking and acting_as_for_booking(actor, owner_id=booking["user_id"], host_id=booking["host_id"])
+    acting_as = booking and acting_as_for_booking(
+        actor, owner_id=booking["user_id"], host_id=booking["host_id"]
+    )
     if booking is None or acting_as is None:
         raise NotFoundError("booking_not_found")
     return booking, acting_as

@@ -80,7 +80,9 @@ def stream(job_id: uuid.UUID) -> Response:
     elif is_valid_stream_token(container.settings.secret_key, job_id, token):
         status = get_status(container, job_id, None)
     else:
-        raise GuichetError("unauthenticated", "The stream token is not valid for this request, or has expired.")
+        raise GuichetError(
+            "unauthenticated", "The stream token is not valid for this request, or has expired."
+        )
     last_seen = request.headers.get("Last-Event-ID", "")
     if status.is_decided and last_seen == DECIDED:
         return Response(status=204)  # tells an EventSource not to connect again
@@ -102,7 +104,9 @@ def withdraw(job_id: uuid.UUID) -> Response:
     if not status.is_decided:
         if container.line.withdraw(job_id) == "marked":
             document = read_document(container, status)
-            return json_response(document, status=202, headers={**NO_STORE, "Location": document["links"]["status"]})
+            return json_response(
+                document, status=202, headers={**NO_STORE, "Location": document["links"]["status"]}
+            )
         status = get_status(container, job_id, identity.subjects)
     raise RefusedError("already_decided", job=read_document(container, status))
 
@@ -121,7 +125,9 @@ def _get_own(container: Container, job_id: uuid.UUID, identity: Identity) -> Req
 def _document_response(document: dict[str, Any]) -> Response:
     """The document with an ETag of what changes by itself, not of the stream token, which is always new."""
     essence = {name: value for name, value in document.items() if name != "links"}
-    response = json_response(document, headers={"Cache-Control": "private, no-cache", "Vary": "Authorization"})
+    response = json_response(
+        document, headers={"Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    )
     response.set_etag(hashlib.blake2b(orjson.dumps(essence), digest_size=12).hexdigest())
     response.make_conditional(request)
     return response

@@ -3,32 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from api.schemas.bookings import booking_document
 from api.schemas.events import event_document
-from shared.clock import rfc3339, rfc3339_or_none
+from shared.clock import rfc3339
 from shared.store.events import EventRow
 
 
 def attendee_document(row: Mapping[str, Any], event: EventRow) -> dict[str, Any]:
     """A booking as the event's host sees it: the booking, and who made it."""
-    return {
-        "id": str(row["id"]),
-        "reference": row["reference"],
-        "event": {
-            "id": event.id,
-            "title": event.title,
-            "venue": event.venue,
-            "starts_at": rfc3339(event.starts_at),
-        },
-        "user_id": row["user_id"],
-        "attendee": {"id": row["user_id"], "name": row["attendee_name"], "email": row["attendee_email"]},
-        "tickets": row["tickets"],
-        "status": row["status"],
-        "price_minor": row["price_minor"],
-        "currency": row["currency"],
-        "arrival": row["arrival"],
-        "created_at": rfc3339(row["created_at"]),
-        "cancelled_at": rfc3339_or_none(row["cancelled_at"]),
-    }
+    about = {"event_id": event.id, "title": event.title, "venue": event.venue, "starts_at": event.starts_at}
+    attendee = {"id": row["user_id"], "name": row["attendee_name"], "email": row["attendee_email"]}
+    return {**booking_document({**row, **about}), "attendee": attendee}
 
 
 def registration_document(event: EventRow, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,11 @@ def judge_cancel(snapshot: Snapshot, event: EventState, request: Request) -> Ver
     facts: dict[str, str] = {"acting_as": request.acting_as}
     booking = snapshot.bookings.get(request.booking_id) if request.booking_id is not None else None
     owns = booking is not None and booking.user_id == request.user_id
-    if booking is None or booking.event_id != event.id or (request.acting_as in ("owner", "account") and not owns):
+    if (
+        booking is None
+        or booking.event_id != event.id
+        or (request.acting_as in ("owner", "account") and not owns)
+    ):
         return rejected("booking_not_found", **facts)
     if booking.status == CANCELLED:
         return rejected("already_cancelled", **facts)

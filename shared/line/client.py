@@ -44,7 +44,9 @@ _REFUSED: Final = re.compile(
 )
 
 
-def make_redis(url: str, *, max_connections: int = 64, socket_timeout: float = SOCKET_TIMEOUT_SECONDS) -> "Redis":
+def make_redis(
+    url: str, *, max_connections: int = 64, socket_timeout: float = SOCKET_TIMEOUT_SECONDS
+) -> "Redis":
     """A client that never repeats a command, waits for a free connection instead of failing, and times out."""
     pool = BlockingConnectionPool.from_url(
         url,

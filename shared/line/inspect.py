@@ -46,7 +46,9 @@ def list_troubles(redis: "Redis", partitions: int) -> dict[str, str]:
             pipe.llen(keys.lost(partition))
         pipe.exists(keys.RQ_SUSPENDED)
         *replies, suspended = pipe.execute()
-    found = {f"partition {p}": text_of(replies[2 * p]) for p in range(partitions) if replies[2 * p] is not None}
+    found = {
+        f"partition {p}": text_of(replies[2 * p]) for p in range(partitions) if replies[2 * p] is not None
+    }
     if lost := sum(replies[1::2]):
         found["lost"] = f"{lost} ids without a readable request were set aside; `guichet audit` lists them"
     if suspended:

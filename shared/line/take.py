@@ -146,7 +146,9 @@ def report_progress(runner: ScriptRunner, claim: Claim) -> None:
     """
     partition = claim.partition
     reply = runner.run(
-        "progress", [keys.claim_token(partition), keys.suspects(partition), keys.alone(partition)], [claim.token]
+        "progress",
+        [keys.claim_token(partition), keys.suspects(partition), keys.alone(partition)],
+        [claim.token],
     )
     if reply[0] == b"outdated":
         raise OutdatedTokenError

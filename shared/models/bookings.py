@@ -29,7 +29,11 @@ class Booking(Base):
 
     __table_args__ = (
         Index(
-            "bookings_one_live_key", event_id, user_id, unique=True, postgresql_where=text("status <> 'cancelled'")
+            "bookings_one_live_key",
+            event_id,
+            user_id,
+            unique=True,
+            postgresql_where=text("status <> 'cancelled'"),
         ),
         Index("bookings_user_idx", user_id, id),
         Index("bookings_event_idx", event_id, id),

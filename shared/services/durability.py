@@ -27,7 +27,11 @@ def redis_problems(redis: "Redis") -> list[str]:
         # one pattern a call: Redis 6.2 takes no more
         found = {**redis.config_get("*append*"), **redis.config_get("maxmemory*")}
     except RedisError as error:
-        if "unknown command" in str(error) or "NOPERM" in str(error) or "no permissions" in str(error).lower():
+        if (
+            "unknown command" in str(error)
+            or "NOPERM" in str(error)
+            or "no permissions" in str(error).lower()
+        ):
             return ["Redis does not let its settings be read (CONFIG GET); allow it, or it cannot be trusted"]
         raise
     problems = [
@@ -36,7 +40,9 @@ def redis_problems(redis: "Redis") -> list[str]:
         if found.get(name) != wanted
     ]
     if found.get("maxmemory") in (None, "0"):
-        problems.append("Redis has no maxmemory; set it below the machine's memory, or the kernel may kill it")
+        problems.append(
+            "Redis has no maxmemory; set it below the machine's memory, or the kernel may kill it"
+        )
     version = str(redis.info("server")["redis_version"])
     if tuple(int(part) for part in version.split(".")[:2]) < REDIS_VERSION_MIN:
         problems.append(f"Redis is version {version}; 6.2 or newer is needed")

@@ -41,7 +41,11 @@ class LineClient:
             raise LineUnavailableError("Redis lost its data again.")
         at_the_limit = isinstance(answer, Refused) and answer.code == "too_many_undecided"
         # A lost job must not count against its user for ever: whoever is at the limit is looked at afresh.
-        if at_the_limit and request.user_id is not None and status.forget_ghosts(self.runner, request.user_id):
+        if (
+            at_the_limit
+            and request.user_id is not None
+            and status.forget_ghosts(self.runner, request.user_id)
+        ):
             return self.accept(request, door)
         return answer
 
@@ -86,7 +90,9 @@ class LineClient:
         try:
             self._gate.claim_redis(self._gate.installation(), problems)
         except (SQLAlchemyError, RedisError, OSError) as error:
-            raise LineUnavailableError("Redis was empty and cannot be told yet whose tokens are revoked.") from error
+            raise LineUnavailableError(
+                "Redis was empty and cannot be told yet whose tokens are revoked."
+            ) from error
         if problems:
             raise LineUnavailableError("; ".join(problems.values()))
         log.error("Redis was empty and has been made this installation's again")

@@ -67,7 +67,10 @@ class LineGate:
         state = self._state
         if state.problems or state.installation is None:
             raise UnavailableError(
-                "line_unavailable", "; ".join(state.problems.values()), retry_after_seconds=2, parts=[*state.problems]
+                "line_unavailable",
+                "; ".join(state.problems.values()),
+                retry_after_seconds=2,
+                parts=[*state.problems],
             )
         return state.installation
 
@@ -141,7 +144,9 @@ class LineGate:
                 revoked = list_revocations(session)
                 forget_queued(session)
         if not line_installation.initialise(self._redis, installation, revoked):
-            problems["installation"] = "This Redis belongs to another installation; use another database number"
+            problems["installation"] = (
+                "This Redis belongs to another installation; use another database number"
+            )
 
     def _durability(self, found: list[str], problems: dict[str, str], warnings: dict[str, str]) -> None:
         if not found:

@@ -91,7 +91,9 @@ def list_requests(
         if isinstance(found, LineJob):
             statuses[job_id] = _of_line_job(found)
     with transaction(engine) as session:
-        for recorded in list_recorded_of_user(session, user_id, kinds=_REQUEST_KINDS, before=before, limit=limit):
+        for recorded in list_recorded_of_user(
+            session, user_id, kinds=_REQUEST_KINDS, before=before, limit=limit
+        ):
             statuses[recorded.row.job_id] = of_recorded(recorded)
     return [statuses[job_id] for job_id in sorted(statuses, reverse=True)[:limit]]
 

@@ -119,9 +119,7 @@ def begin(cursor: Cursor, partition: int) -> Guard:
     return Guard(holds, paused)
 
 
-def find_recorded(
-    cursor: Cursor, job_ids: Sequence[str]
-) -> dict[str, tuple[LedgerRow, BookingState | None]]:
+def find_recorded(cursor: Cursor, job_ids: Sequence[str]) -> dict[str, tuple[LedgerRow, BookingState | None]]:
     """Those of `job_ids` that the ledger knows: they are not decided again. One round trip."""
     cursor.execute(_RECORDED, (list(job_ids),))
     recorded = {}
@@ -198,7 +196,10 @@ def write(cursor: Cursor, snapshot: Snapshot, rows: Sequence[LedgerRow], plan: P
     """
     statements = [_WRITE]
     touched = {row.event_id for row in rows}
-    parameters: list[Any] = [_ledger_json(rows), _events_json(snapshot.events[event_id] for event_id in touched)]
+    parameters: list[Any] = [
+        _ledger_json(rows),
+        _events_json(snapshot.events[event_id] for event_id in touched),
+    ]
     # Cancelled first, and those made and cancelled in this batch inserted as they ended: a user who cancels and
     # books again in one batch has one live booking at every moment.
     made = {booking.id for booking in plan.made}

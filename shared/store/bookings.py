@@ -23,7 +23,9 @@ def find_booking(session: Session, booking_id: uuid.UUID) -> dict[str, Any] | No
 
 def find_booking_by_reference(session: Session, reference: str) -> dict[str, Any] | None:
     """The booking with this human reference, however it was typed. One round trip."""
-    symbols = "".join(character for character in reference.upper() if character.isalnum() and character.isascii())
+    symbols = "".join(
+        character for character in reference.upper() if character.isalnum() and character.isascii()
+    )
     half = len(symbols) // 2
     return _find_one(session, "b.reference = :value", f"{symbols[:half]}-{symbols[half:]}")
 
