@@ -29,7 +29,7 @@ class Settings:
     redis_url: str = ""
     secret_key: str = ""
     durability: Durability = "strict"
-    base_url: str = ""  # public address for links; empty: taken from the request
+    base_url: str = ""  # public address for links; empty: links are relative
     trusted_proxy_hops: int = 0
     log_level: str = "INFO"
 

@@ -1,6 +1,5 @@
 """Requests of the control plane: written with their cause, in the line once, whatever was away meanwhile."""
 
-
 import uuid
 
 import pytest
@@ -121,7 +120,9 @@ def is_marked_decided(desk: Desk) -> bool:
 class TestUntilTheLedgerKnowsIt:
     """`queued_at` says that Redis had it once; only `decided_at` says that nothing is owed any more."""
 
-    def test_one_that_stands_in_the_line_is_left_alone(self, desk: Desk, booked: int, schedule: Schedule) -> None:
+    def test_one_that_stands_in_the_line_is_left_alone(
+        self, desk: Desk, booked: int, schedule: Schedule
+    ) -> None:
         job_id = desk.call_off(booked)
         run(schedule, desk)
         let_a_minute_pass(desk)

@@ -86,7 +86,9 @@ class TestSession:
         assert desk.query("select last_value from booking_reference_seq") == [(REFERENCE_BLOCK,)]
 
 
-def test_a_block_drawn_twice_is_dropped_and_nobody_fails(desk: Desk, driver: LineDriver, other: LineDriver) -> None:
+def test_a_block_drawn_twice_is_dropped_and_nobody_fails(
+    desk: Desk, driver: LineDriver, other: LineDriver
+) -> None:
     """A PostgreSQL restored from a backup, or a sequence that somebody has set back."""
     here, there = desk.open_events(1)[0], desk.open_events(1, partition=ELSEWHERE)[0]
     driver.claim(PARTITION)

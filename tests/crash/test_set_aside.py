@@ -28,7 +28,9 @@ def undecided(desk: Desk, user: int) -> set[str]:
 
 
 class TestSetAside:
-    def test_without_its_event_it_counts_against_its_user_no_more(self, desk: Desk, driver: LineDriver) -> None:
+    def test_without_its_event_it_counts_against_its_user_no_more(
+        self, desk: Desk, driver: LineDriver
+    ) -> None:
         """The line knows an event that PostgreSQL does not: a database restored from a backup."""
         event = desk.open_events(1)[0]
         lost, kept = desk.book(event + 8 * 1000), desk.book(event)
@@ -72,7 +74,9 @@ class Booker:
     def __init__(self, app, user: User, desk: Desk) -> None:
         self.client, self.headers, self.desk = app.test_client(), auth_header(app, user), desk
         self.user, self.event = user, make_event(desk.engine)
-        self.jobs = [self.book().json["job_id"] for _ in range(app.extensions["guichet"].settings.user_undecided_max)]
+        self.jobs = [
+            self.book().json["job_id"] for _ in range(app.extensions["guichet"].settings.user_undecided_max)
+        ]
 
     def book(self):
         return self.client.post(f"/api/bookings/{self.event.id}/book", headers=self.headers)
@@ -94,7 +98,9 @@ class TestGhosts:
         assert answer.json["undecided_max"] == len(booker.jobs) == 20
         assert undecided(booker.desk, booker.user.id) == set(booker.jobs)
 
-    def test_so_is_one_whose_requests_are_in_a_workers_hands(self, booker: Booker, driver: LineDriver) -> None:
+    def test_so_is_one_whose_requests_are_in_a_workers_hands(
+        self, booker: Booker, driver: LineDriver
+    ) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("worker.batch.BatchRunner._decide", die)
             driver.claim()

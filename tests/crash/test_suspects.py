@@ -70,10 +70,15 @@ def in_trouble(
 
 
 class TestErrorsWhileRedisIsAway:
-    def test_are_taken_back_with_a_later_heartbeat(self, settings: Settings, desk: Desk, in_trouble: BookingWorker):
+    def test_are_taken_back_with_a_later_heartbeat(
+        self, settings: Settings, desk: Desk, in_trouble: BookingWorker
+    ):
         other = make_booking_worker(settings, "crash", 2)
         try:
-            await_that(lambda: (other._housekeep(), PARTITION in held(other))[1], what="another to hold the partition")
+            await_that(
+                lambda: (other._housekeep(), PARTITION in held(other))[1],
+                what="another to hold the partition",
+            )
 
             def is_cleared() -> bool:
                 in_trouble._beat_timer._next = 0.0

@@ -11,7 +11,10 @@ EVENT = {
     "title": "x", "venue": "v", "category": "music", "time_zone": "Europe/Paris", "capacity": 1,
     "starts_at": "2090-01-01T00:00:00Z", "ends_at": "2090-01-01T02:00:00Z",
 }  # fmt: skip
-BODIES = {("PUT", "/api/events/<int:event_id>"): EVENT, ("PATCH", "/api/events/<int:event_id>"): {"title": "x"}}
+BODIES = {
+    ("PUT", "/api/events/<int:event_id>"): EVENT,
+    ("PATCH", "/api/events/<int:event_id>"): {"title": "x"},
+}
 
 
 def routes(app: Flask) -> list[tuple[str, str]]:

@@ -93,12 +93,16 @@ class TestRepeatedWithItsKey:
 
 
 class TestByWhichRight:
-    @pytest.mark.parametrize(("role", "outcome"), [("attendee", "rejected"), ("host", "cancelled"), ("admin", "cancelled")])
+    @pytest.mark.parametrize(
+        ("role", "outcome"), [("attendee", "rejected"), ("host", "cancelled"), ("admin", "cancelled")]
+    )
     def test_after_the_deadline(self, app, engine, driver, role, outcome):
         """The event's own host, or an admin, who came as a guest is not bound by the guests' deadline."""
         user = make_user(engine, role=role)
         fields = {"host": user} if role == "host" else {}
-        guest = Guest(app, driver, user, make_event(engine, starts_at=utc_now() + timedelta(hours=5), **fields))
+        guest = Guest(
+            app, driver, user, make_event(engine, starts_at=utc_now() + timedelta(hours=5), **fields)
+        )
         answer = guest.leave()
         driver.decide_all()
         assert guest.status(answer)["status"] == outcome
@@ -126,7 +130,9 @@ class TestBookingsOfAForeignDraft:
     @pytest.mark.parametrize("role", ["attendee", "host"])
     def test_are_as_unheard_of_as_those_of_no_event(self, app, client, engine, role):
         draft, headers = make_event(engine, status="draft"), auth_header(app, make_user(engine, role=role))
-        answers = [client.get(f"/api/bookings?event_id={number}", headers=headers) for number in (draft.id, 999_999)]
+        answers = [
+            client.get(f"/api/bookings?event_id={number}", headers=headers) for number in (draft.id, 999_999)
+        ]
         for answer in answers:
             assert (answer.status_code, answer.json["code"]) == (404, "event_not_found")
         one, other = ({**answer.json, "request_id": None} for answer in answers)

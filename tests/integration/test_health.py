@@ -152,7 +152,9 @@ class TestWarnings:
             with connection.begin():
                 connection.execute(text("select 1 from events where id = :id for update"), {"id": event.id})
                 book(app, event, user)
-                found = await_that(lambda: part in watcher.warnings() and watcher.warnings(), what="the warning")
+                found = await_that(
+                    lambda: part in watcher.warnings() and watcher.warnings(), what="the warning"
+                )
                 assert "lock timeout" in found[part]
                 assert list(found) == [part]
             await_that(lambda: watcher.warnings() == {}, what="the warning to go")
@@ -208,7 +210,9 @@ class TestTroubleThatIsOver:
         assert not redis_client.exists(keys.trouble(part))
 
     def test_is_forgotten_when_the_line_moves(self, worker, part, redis_client):
-        await_that(lambda: (worker.run_once(), not redis_client.llen(keys.in_flight(part)))[1], what="the decision")
+        await_that(
+            lambda: (worker.run_once(), not redis_client.llen(keys.in_flight(part)))[1], what="the decision"
+        )
         redis_client.delete(keys.trouble(part))
         beat(worker)
         assert not redis_client.exists(keys.trouble(part))

@@ -80,7 +80,9 @@ def test_so_it_is_when_the_ledger_cannot_be_asked_either(booker, own_redis, pool
     await_that(booker.waits, what="the waiter")
     # no connection is free: how a pool notices that PostgreSQL is away, without stopping everybody's server
     engine = booker.app.extensions["guichet"].engine
-    connections = [engine.connect() for _ in range(booker.app.extensions["guichet"].settings.database_pool_size)]
+    connections = [
+        engine.connect() for _ in range(booker.app.extensions["guichet"].settings.database_pool_size)
+    ]
     monkeypatch.setattr(engine.pool, "_timeout", 0)
     own_redis.kill()
     try:

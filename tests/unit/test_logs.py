@@ -4,12 +4,21 @@ import json
 import logging
 import sys
 import uuid
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
 
 from shared.clock import parse_rfc3339
 from shared.logs import JsonFormatter, configure_logging, request_id_var
+
+
+@pytest.fixture(autouse=True)
+def outside_any_request() -> Iterator[None]:
+    """Applications that ran in this thread before leave their last request's id behind."""
+    token = request_id_var.set(None)
+    yield
+    request_id_var.reset(token)
 
 
 def formatted(message: str = "hello", *args: object, exc_info=None, **extra: object) -> dict:

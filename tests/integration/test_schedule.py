@@ -1,0 +1,64 @@
+"""The schedule: one runner a turn; what it runs is safe to run twice."""
+
+import pytest
+from sqlalchemy import text
+
+from shared.db import transaction
+from shared.services.line import LineClient
+from shared.services.line_gate import LineGate
+from tests.factories import make_user
+from tests.lines import environment_of
+from worker import tasks
+from worker.schedule import Schedule
+
+
+@pytest.fixture
+def schedules(settings, engine, redis_client):
+    line = LineClient(settings, redis_client, LineGate(settings, engine, redis_client))
+    yield [Schedule(engine, line, redis_client) for _ in range(2)]
+    line.runner.close()
+
+
+class TestSchedule:
+    def test_a_turn_is_run_by_one(self, schedules):
+        names = [entry.name for entry in schedules[0].entries]
+        assert schedules[0].run_once() == names
+        assert schedules[1].run_once() == []
+
+    def test_tells_redis_of_revocations_that_it_missed(self, schedules, engine, redis_client):
+        with transaction(engine) as session:
+            session.execute(
+                text("insert into revoked_tokens (subject, expires_at) values ('user:7', now() + interval '1 hour')")
+            )
+        schedules[0].run_once()
+        assert 3590 < redis_client.ttl("guichet:revoked:user:7") <= 3601
+
+    def test_an_entry_that_fails_does_not_stop_the_others(self, schedules, monkeypatch):
+        monkeypatch.setattr(
+            "shared.services.control_requests.put_into_line", lambda *_: 1 / 0
+        )
+        assert "prune" in schedules[0].run_once()
+
+
+class TestPrune:
+    def test_deletes_what_has_run_out_and_nothing_else(self, settings, engine, monkeypatch):
+        user = make_user(engine)
+        with transaction(engine) as session:
+            for age in ("0 days", "3 days"):
+                session.execute(
+                    text(
+                        "insert into refresh_tokens (id, family_id, user_id, expires_at) values"
+                        " (gen_random_uuid(), gen_random_uuid(), :user, now() - cast(:age as interval));"
+                        "insert into revoked_tokens (subject, expires_at) values (:age, now() - cast(:age as interval));"
+                        "insert into login_failures (account, address, failed_at) values"
+                        " ('a', 'b', now() - cast(:age as interval));"
+                        "insert into idempotency_keys (actor, key_hash, fingerprint, status, headers, body, created_at)"
+                        " values ('a', decode(md5(:age), 'hex'), '', 200, '{}', '', now() - cast(:age as interval))"
+                    ),
+                    {"user": user.id, "age": age},
+                )
+        for name, value in environment_of(settings).items():
+            monkeypatch.setenv(name, value)
+        expected = {"refresh_tokens": 1, "revoked_tokens": 1, "login_failures": 1, "idempotency_keys": 1}
+        assert tasks.prune() == expected
+        assert tasks.prune() == dict.fromkeys(expected, 0)
