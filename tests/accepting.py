@@ -49,7 +49,9 @@ class Doorkeeper:
         self.redis.close()
 
 
-def book(event_id: int = 3, user_id: int | None = 7, *, key: str = "", what: str = "1", **fields: Any) -> NewRequest:
+def book(
+    event_id: int = 3, user_id: int | None = 7, *, key: str = "", what: str = "1", **fields: Any
+) -> NewRequest:
     """A `book` request; with `key` it carries that Idempotency-Key, with `what` as what was asked."""
     defaults: dict[str, Any] = {
         "job_id": uuid7(),

@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
+from psycopg2.errors import UniqueViolation
 from redis import Redis
 from sqlalchemy import Engine
 
@@ -59,9 +60,17 @@ class LineDriver:
         self.claim()
         decided = 0
         for partition in sorted(self.session.held):
-            while isinstance(done := self.decide(partition), int):
+            while isinstance(done := self._decide_again(partition), int):
                 decided += done
         return decided
+
+    def _decide_again(self, partition: int) -> int | str:
+        """What the worker's loop does when a request turns out to be decided already: look again."""
+        try:
+            return self.decide(partition)
+        except UniqueViolation:
+            self.session.rollback()
+            return self.decide(partition)
 
     def close(self) -> None:
         """Lets go."""

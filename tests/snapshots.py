@@ -94,7 +94,9 @@ class Database:
     rows: list[LedgerRow] = field(default_factory=list)
     lost: list[uuid.UUID] = field(default_factory=list)
 
-    def decide(self, batch: Sequence[Request], now: datetime, quarantined: Collection[uuid.UUID] = ()) -> None:
+    def decide(
+        self, batch: Sequence[Request], now: datetime, quarantined: Collection[uuid.UUID] = ()
+    ) -> None:
         """One transaction: what the ledger knows is left out, the rest is decided and written."""
         known = {row.job_id for row in self.rows}
         fresh = [one for one in batch if one.job_id not in known]
@@ -112,7 +114,11 @@ class Database:
 
     def _load(self, batch: Sequence[Request]) -> Snapshot:
         snapshot = Snapshot(
-            events={one.event_id: copy.copy(self.events[one.event_id]) for one in batch if one.event_id in self.events}
+            events={
+                one.event_id: copy.copy(self.events[one.event_id])
+                for one in batch
+                if one.event_id in self.events
+            }
         )
         asked = {(one.event_id, one.user_id) for one in batch if one.kind == BOOK}
         wanted = {one.booking_id for one in batch}

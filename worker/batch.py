@@ -16,6 +16,7 @@ from typing import Final
 import psycopg2
 
 from shared.domain.allocation import CALL_OFF_SLICE_SIZE, PoisonError, decide, decide_call_off_slice
+from shared.domain.ledger import LedgerRow
 from shared.domain.requests import CALL_OFF, Request
 from shared.domain.results import result_document
 from shared.domain.snapshot import BookingState
@@ -141,9 +142,7 @@ class BatchRunner:
     def _decide(self, session: ClaimSession, claim: Claim, taken: Taken) -> Decisions:
         """Everything between take and reply: ends with the transaction committed or rolled back."""
         decisions = Decisions()
-        recorded = batches.find_recorded(
-            session.cursor, [str(request.job_id) for request in taken.requests] + _uuids(taken.unreadable)
-        )
+        recorded = self._find_recorded(session, taken)
         for job_id, (row, booking) in recorded.items():
             decisions.jobs.append(JobReply(job_id, row.user_id, result_document(row, booking)))
             decisions.last_arrivals[row.event_id] = max(
@@ -161,6 +160,18 @@ class BatchRunner:
             self._decide_part(session, claim, part, decisions)
         return decisions
 
+    def _find_recorded(
+        self, session: ClaimSession, taken: Taken
+    ) -> dict[str, tuple[LedgerRow, BookingState | None]]:
+        """What the ledger knows of a batch that somebody took before. A batch fresh from the line is not asked
+        for: should one of it be decided already all the same, its primary key refuses it, and what is taken
+        next is what is in flight.
+        """
+        if not taken.recovered and not taken.unreadable:
+            return {}
+        job_ids = [str(request.job_id) for request in taken.requests] + _uuids(taken.unreadable)
+        return batches.find_recorded(session.cursor, job_ids)
+
     def _next_part(self, claim: Claim, taken: Taken, fresh: list[Request]) -> list[Request]:
         """What this transaction decides: all, or up to a call-off, or one request when processes have died."""
         alone = self._alone.get(claim.partition, set())
@@ -171,9 +182,12 @@ class BatchRunner:
             self._begin_alone(claim, fresh[0])
             return fresh[:1]
         self._alone.pop(claim.partition, None)
+        seen: set[uuid.UUID] = set()
         for index, request in enumerate(fresh):
-            if request.kind == CALL_OFF:
+            # A call-off is decided by itself; an id that stands in the line twice waits for its first decision.
+            if request.kind == CALL_OFF or request.job_id in seen:
                 return fresh[: max(index, 1)]
+            seen.add(request.job_id)
         return fresh
 
     def _begin_alone(self, claim: Claim, request: Request) -> None:
@@ -227,6 +241,8 @@ class BatchRunner:
             return
         if (error.pgcode or "")[:2] not in DATA_ERROR_CLASSES:
             return
+        if error.diag.constraint_name == "decisions_pkey":
+            return  # one was decided before: the next look at what is in flight asks the ledger which
         if len(part) == 1:
             log.error("quarantine: its data", extra={"job_id": str(part[0].job_id), "sqlstate": error.pgcode})
             self._quarantine.add(part[0].job_id)

@@ -52,7 +52,9 @@ def test_services_and_stores_never_commit():
 
 def test_redis_keys_stand_in_one_file():
     found = lines_with(r"""["'f]guichet:|["']rq:(job|queue|wip|finished|failed|results|suspended)""")
-    assert [line for line in found if not line.startswith(("shared/line/keys.py", "shared/line/installation.py"))] == []
+    assert [
+        line for line in found if not line.startswith(("shared/line/keys.py", "shared/line/installation.py"))
+    ] == []
 
 
 def test_every_code_that_is_raised_has_a_status():

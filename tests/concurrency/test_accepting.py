@@ -26,7 +26,9 @@ CAPACITY = 60
 
 @pytest.fixture
 def crowd_app(make_app, settings) -> Flask:
-    return make_app(replace(settings, sold_out_door=False, booking_rate_per_second=1000.0, booking_rate_burst=1000))
+    return make_app(
+        replace(settings, sold_out_door=False, booking_rate_per_second=1000.0, booking_rate_burst=1000)
+    )
 
 
 def at_once(work: Callable[[int], object], threads: int = THREADS) -> list:
@@ -43,7 +45,9 @@ def at_once(work: Callable[[int], object], threads: int = THREADS) -> list:
 
 def book_one(app: Flask, user: User, event: Event, tickets: int, **headers: str):
     return app.test_client().post(
-        f"/api/bookings/{event.id}/book", json={"tickets": tickets}, headers={**auth_header(app, user), **headers}
+        f"/api/bookings/{event.id}/book",
+        json={"tickets": tickets},
+        headers={**auth_header(app, user), **headers},
     )
 
 
@@ -61,7 +65,9 @@ class TestCrowd:
         with worker_process(settings):
             accepted = [one for mine in at_once(stand) for one in mine]
             await_that(lambda: decided(engine, event) == len(accepted), seconds=60, what="all decisions")
-            await_that(lambda: not list(redis_client.scan_iter("guichet:user:*:undecided")), what="the last reply")
+            await_that(
+                lambda: not list(redis_client.scan_iter("guichet:user:*:undecided")), what="the last reply"
+            )
 
         with transaction(engine) as session:
             rows = session.execute(
@@ -73,7 +79,9 @@ class TestCrowd:
             ).all()
             booked = session.scalar(text("select booked from events where id = :event"), {"event": event.id})
         assert [row.arrival for row in rows] == list(range(1, THREADS * EACH + 1))
-        assert {row.job_id: row.arrival for row in rows} == {one["job_id"]: one["arrival"] for one in accepted}
+        assert {row.job_id: row.arrival for row in rows} == {
+            one["job_id"]: one["arrival"] for one in accepted
+        }
         assert [row.accepted_at for row in rows] == sorted(row.accepted_at for row in rows)
 
         left = CAPACITY
@@ -88,7 +96,8 @@ class TestCrowd:
 def decided(engine, event: Event) -> int:
     with transaction(engine) as session:
         return session.scalar(
-            text("select count(*) from decisions where event_id = :event and arrival is not null"), {"event": event.id}
+            text("select count(*) from decisions where event_id = :event and arrival is not null"),
+            {"event": event.id},
         )
 
 
@@ -107,7 +116,9 @@ class TestOneKey:
 
     def test_with_two_payloads_is_one_job_and_a_conflict_for_the_other(self, crowd_app, engine, redis_client):
         event, user = make_event(engine), make_users(engine, 1)[0]
-        answers = at_once(lambda number: book_one(crowd_app, user, event, 1 + number % 2, **{"Idempotency-Key": "one"}))
+        answers = at_once(
+            lambda number: book_one(crowd_app, user, event, 1 + number % 2, **{"Idempotency-Key": "one"})
+        )
         assert sorted(answer.status_code for answer in answers) == [202] * 4 + [422] * 4
         assert redis_client.llen(keys.queue(event.id % 8)) == 1
 

@@ -133,7 +133,9 @@ def pretend_to_hold(race: Race, token: int = 1_000) -> None:
 
 def without_lock_check(monkeypatch) -> None:
     begin: Callable[..., Guard] = batches.begin
-    monkeypatch.setattr(batches, "begin", lambda *arguments: Guard(holds=True, paused=begin(*arguments).paused))
+    monkeypatch.setattr(
+        batches, "begin", lambda *arguments: Guard(holds=True, paused=begin(*arguments).paused)
+    )
 
 
 def without_row_locks(monkeypatch) -> None:

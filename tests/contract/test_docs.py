@@ -34,7 +34,9 @@ def table_rows(text: str) -> dict[str, list[str]]:
     rows = {}
     for line in text.splitlines():
         if line.startswith("|"):
-            first, *others = (cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip("|")))
+            first, *others = (
+                cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip("|"))
+            )
             rows[first.strip("`")] = others
     return rows
 
@@ -138,7 +140,9 @@ class TestQueueSystem:
 
     def test_has_every_check_of_the_audit(self):
         rows = table_rows(QUEUE_SYSTEM)
-        assert {check: rows.get(check) for check in CHECKS} == {check: [what] for check, what in CHECKS.items()}
+        assert {check: rows.get(check) for check in CHECKS} == {
+            check: [what] for check, what in CHECKS.items()
+        }
 
     def test_names_every_script(self):
         scripts = {path.stem for path in (ROOT / "shared/line/scripts").glob("*.lua")}
@@ -176,7 +180,9 @@ class TestLinks:
 
     def test_name_files_that_exist(self, path):
         """`shared/…`, `tests/…` and so on in backticks; those with `<…>` or `*` are patterns."""
-        for name in re.findall(r"`((?:api|worker|shared|migrations|tests|scripts|docs)/[\w./-]*)`", path.read_text()):
+        for name in re.findall(
+            r"`((?:api|worker|shared|migrations|tests|scripts|docs)/[\w./-]*)`", path.read_text()
+        ):
             assert (ROOT / name).exists(), name
 
 

@@ -153,7 +153,9 @@ class Desk:
         """Every accepted request has exactly one decision, with the arrival it was told, in that order; none
         failed but those named; the audit finds nothing, and nothing is left in Redis.
         """
-        rows = self.query("select job_id, event_id, arrival, outcome from decisions where arrival is not null")
+        rows = self.query(
+            "select job_id, event_id, arrival, outcome from decisions where arrival is not null"
+        )
         decided = {row.job_id: (row.event_id, row.arrival) for row in rows}
         told = {answer.job_id: (event_id, answer.arrival) for event_id, answer in self.accepted}
         assert len(decided) == len(rows)
@@ -184,6 +186,7 @@ def recover(settings: Settings, engine: Engine) -> int:
     """A worker that is well claims everything, decides everything and lets go; how many it decided."""
     driver = LineDriver(settings, engine, "recoverer")
     try:
+
         def claims_all() -> bool:
             driver.claim()
             return len(driver.session.held) == settings.partitions
@@ -225,7 +228,9 @@ class Flow:
     def await_more(self, count: int = 50, *, seconds: float = 30.0) -> None:
         """Until `count` further requests are accepted."""
         before = len(self.accepted)
-        await_that(lambda: len(self.accepted) >= before + count, seconds=seconds, what="requests being accepted")
+        await_that(
+            lambda: len(self.accepted) >= before + count, seconds=seconds, what="requests being accepted"
+        )
 
     def repeat_unknown(self) -> None:
         """Clients repeat with the same key what they know nothing of: each gets one job, whichever it is."""
@@ -277,7 +282,9 @@ class Flow:
         assert set(self.refused) <= {"line_unavailable", "accept_unknown"}
         rows = self.desk.query("select job_id, event_id, arrival, outcome from decisions where kind = 'book'")
         decided = {row.job_id: (row.event_id, row.arrival) for row in rows}
-        told = self.accepted | {answer.job_id: (event, answer.arrival) for event, answer in self.desk.accepted}
+        told = self.accepted | {
+            answer.job_id: (event, answer.arrival) for event, answer in self.desk.accepted
+        }
         assert {job: decided.get(job) for job in told} == told
         assert len(decided) == len(set(decided.values())) == len(rows)
         assert not [row for row in rows if row.outcome == "failed"]

@@ -63,7 +63,9 @@ class Death:
 
 def describe(command: Any) -> str:
     """A packed command's first words; a script by its name."""
-    words = (b"".join(command) if isinstance(command, list) else command).decode(errors="replace").split("\r\n")
+    words = (
+        (b"".join(command) if isinstance(command, list) else command).decode(errors="replace").split("\r\n")
+    )
     first = " ".join(words[2:5:2])[:60]
     return SCRIPTS.get(first, first)
 
@@ -77,7 +79,10 @@ def count_calls(death: Death) -> None:
     class CountingCursor(psycopg2.extensions.cursor):
         def execute(self, query: Any, variables: Any = None) -> None:
             statement = query.decode() if isinstance(query, bytes) else str(query)
-            death.around(" ".join(statement.split())[:60], lambda: super(CountingCursor, self).execute(query, variables))
+            death.around(
+                " ".join(statement.split())[:60],
+                lambda: super(CountingCursor, self).execute(query, variables),
+            )
 
     connect, send = psycopg2.connect, UnixDomainSocketConnection.send_packed_command
 
@@ -117,7 +122,9 @@ def die_of_user(death: Death, user_id: int) -> None:
 def live(settings: Settings, order: dict[str, Any]) -> NoReturn:
     """One life: until the line is empty, or the chosen call."""
     faulthandler.dump_traceback_later(LIFE_SECONDS + 15, exit=True)  # a life that hangs says where
-    death = Death(at=order.get("at", 0), when=order.get("when", "before"), batches_only=order.get("batches_only", False))
+    death = Death(
+        at=order.get("at", 0), when=order.get("when", "before"), batches_only=order.get("batches_only", False)
+    )
     count_calls(death)
     if order.get("batches_only"):
         arm_in_batches(death)

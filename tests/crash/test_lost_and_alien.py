@@ -120,9 +120,18 @@ class TestCorruption:
             ("data", b"\x80\x04pickled"),
             ("data", b"[]"),
             ("data", b'["os.system",null,[],{}]'),
-            ("data", b'["worker.jobs.decide",null,[],{"kind":"book","event_id":"1","user_id":1,"tickets":1}]'),
-            ("data", b'["worker.jobs.decide",null,[],{"kind":"book","event_id":3,"user_id":1,"tickets":1e99}]'),
-            ("data", b'["worker.jobs.decide",null,[],{"kind":"book","event_id":3,"user_id":1,"tickets":true}]'),
+            (
+                "data",
+                b'["worker.jobs.decide",null,[],{"kind":"book","event_id":"1","user_id":1,"tickets":1}]',
+            ),
+            (
+                "data",
+                b'["worker.jobs.decide",null,[],{"kind":"book","event_id":3,"user_id":1,"tickets":1e99}]',
+            ),
+            (
+                "data",
+                b'["worker.jobs.decide",null,[],{"kind":"book","event_id":3,"user_id":1,"tickets":true}]',
+            ),
             ("data", b"\xff"),
             ("arrival", b"x"),
             ("arrival", b"1.5"),
@@ -177,7 +186,9 @@ class TestCorruption:
             desk.redis.hset(keys.job(str(job.job_id)), "arrival", arrival)
         driver.decide_all()
         assert arrivals(desk, event) == list(range(1, 9))
-        assert [row[0] for row in desk.query("select arrivals_reissued from events where id = :id", id=event)] == [3]
+        assert [
+            row[0] for row in desk.query("select arrivals_reissued from events where id = :id", id=event)
+        ] == [3]
         desk.assert_kept()
 
     def test_of_an_event(self, desk: Desk, driver: LineDriver) -> None:
@@ -223,7 +234,13 @@ class TestAliens:
 
     def test_ids_that_are_none(self, desk: Desk, driver: LineDriver) -> None:
         event = desk.open_events(1)[0]
-        strange = [b"", b"gibberish", b"\xc3\xa9", str(uuid.uuid4()).upper().encode(), b"{" + b"a" * 36 + b"}"]
+        strange = [
+            b"",
+            b"gibberish",
+            b"\xc3\xa9",
+            str(uuid.uuid4()).upper().encode(),
+            b"{" + b"a" * 36 + b"}",
+        ]
         desk.redis.rpush(keys.queue(PARTITION), *strange)
         desk.book(event)
         driver.decide_all()
@@ -251,7 +268,9 @@ class TestAliens:
         driver.decide_all()
         desk.assert_kept()
 
-    def test_an_older_release_leaves_what_a_newer_one_had_in_flight(self, desk: Desk, driver: LineDriver) -> None:
+    def test_an_older_release_leaves_what_a_newer_one_had_in_flight(
+        self, desk: Desk, driver: LineDriver
+    ) -> None:
         event = desk.open_events(1, capacity=4)[0]
         asked = desk.book_each(event)
         take_and_die(desk, driver)
@@ -279,7 +298,9 @@ def settle(desk: Desk, driver: LineDriver) -> None:
 
 
 class TestAnotherInstallation:
-    def test_its_redis_is_refused(self, desk: Desk, settings: Settings, engine: Engine, worker: BookingWorker) -> None:
+    def test_its_redis_is_refused(
+        self, desk: Desk, settings: Settings, engine: Engine, worker: BookingWorker
+    ) -> None:
         event = desk.open_events(1)[0]
         desk.book_each(event)
         desk.redis.set(keys.INSTALLATION, f"{uuid.uuid4()}:8")
@@ -308,7 +329,9 @@ class TestAnotherInstallation:
             worker.run_once()
         assert desk.count_decided() == 1
 
-    def test_another_number_of_partitions_is_refused(self, desk: Desk, settings: Settings, engine: Engine) -> None:
+    def test_another_number_of_partitions_is_refused(
+        self, desk: Desk, settings: Settings, engine: Engine
+    ) -> None:
         other = replace(settings, partitions=16)
         assert set(LineGate(other, engine, desk.redis).check().problems) == {"installation"}
 
@@ -322,7 +345,9 @@ class TestRedisForgetsEverything:
         desk.redis.flushall()
         kept = [
             LineClient(desk.settings, desk.redis, LineGate(desk.settings, engine, desk.redis)).accept(
-                NewRequest(job_id=uuid7(), kind="book", event_id=event, user_id=user, tickets=1, subjects=("f", "u")),
+                NewRequest(
+                    job_id=uuid7(), kind="book", event_id=event, user_id=user, tickets=1, subjects=("f", "u")
+                ),
                 Door(last_arrival=last_arrival),
             )
             for user, last_arrival in ((desk.users[4], 4), (desk.users[5], 2), (desk.users[6], 0))

@@ -34,7 +34,9 @@ def test_workers_killed_again_and_again(desk: Desk, settings: Settings) -> None:
 
 
 class TestRedisKilled:
-    def test_loses_and_doubles_nothing(self, own_desk: Desk, own_settings: Settings, own_redis: EmbeddedRedis) -> None:
+    def test_loses_and_doubles_nothing(
+        self, own_desk: Desk, own_settings: Settings, own_redis: EmbeddedRedis
+    ) -> None:
         events = [*own_desk.open_events(1, partition=1, capacity=50), *own_desk.open_events(1, capacity=50)]
         with worker_process(own_settings) as worker:
             with Flow(own_desk, events, threads=4, pause_seconds=0) as flow:
@@ -75,7 +77,8 @@ class TestRedisKilled:
                 os.kill(own_redis.pid, signal.SIGSTOP)
                 try:
                     await_that(
-                        lambda: {"accept_unknown", "line_unavailable"} <= set(flow.refused), what="declared 503s"
+                        lambda: {"accept_unknown", "line_unavailable"} <= set(flow.refused),
+                        what="declared 503s",
                     )
                 finally:
                     os.kill(own_redis.pid, signal.SIGCONT)
@@ -121,7 +124,9 @@ class TestPostgresStopped:
         client = app.test_client()
 
         def book_by_http() -> list[str]:
-            answers = [client.post(f"/api/bookings/{event}/book", json={}, headers=headers) for headers in callers]
+            answers = [
+                client.post(f"/api/bookings/{event}/book", json={}, headers=headers) for headers in callers
+            ]
             assert [answer.status_code for answer in answers] == [202] * 5
             return [answer.json["job_id"] for answer in answers if answer.json]
 
@@ -140,7 +145,8 @@ class TestPostgresStopped:
             assert worker.poll() is None
         assert flow.refused == []
         rows = own_desk.query(
-            "select job_id, event_id, arrival from decisions where job_id = any(cast(:ids as uuid[]))", ids=jobs
+            "select job_id, event_id, arrival from decisions where job_id = any(cast(:ids as uuid[]))",
+            ids=jobs,
         )
         assert len(rows) == len(jobs)
         flow.accepted |= {row.job_id: (row.event_id, row.arrival) for row in rows}

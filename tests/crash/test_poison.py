@@ -116,9 +116,11 @@ class TestDataErrors:
                     return new;
                 end $$"""
             )
-            desk.execute("create trigger refuse_it before insert on bookings execute function refuse_it()".replace(
-                "execute", "for each row execute"
-            ))
+            desk.execute(
+                "create trigger refuse_it before insert on bookings execute function refuse_it()".replace(
+                    "execute", "for each row execute"
+                )
+            )
 
         return refuse
 
@@ -223,7 +225,9 @@ class TestDeaths:
         assert desk.query("select booked from events where id = :id", id=event) == [(0,)]
         desk.assert_kept()
 
-    def test_a_stopped_worker_is_not_a_dead_one(self, desk: Desk, driver: LineDriver, settings: Settings) -> None:
+    def test_a_stopped_worker_is_not_a_dead_one(
+        self, desk: Desk, driver: LineDriver, settings: Settings
+    ) -> None:
         """It lives on after its claim is gone, and takes its count back."""
         event = desk.open_events(1)[0]
         desk.book_each(event)

@@ -31,7 +31,9 @@ def end_session(desk: Desk, driver: LineDriver) -> None:
     """What PostgreSQL does to a silent holder."""
     pid = driver.session.cursor.connection.get_backend_pid()
     desk.query("select pg_terminate_backend(:pid)", pid=pid)
-    await_that(lambda: not desk.query("select 1 from pg_stat_activity where pid = :pid", pid=pid), what="its end")
+    await_that(
+        lambda: not desk.query("select 1 from pg_stat_activity where pid = :pid", pid=pid), what="its end"
+    )
 
 
 def take_over(desk: Desk, holder: LineDriver, successor: LineDriver) -> None:
@@ -114,7 +116,9 @@ class TestTakenOver:
         assert successor.decide(PARTITION) == len(desk.users)
         desk.assert_kept()
 
-    def test_and_its_set_aside_does_nothing(self, desk: Desk, driver: LineDriver, successor: LineDriver) -> None:
+    def test_and_its_set_aside_does_nothing(
+        self, desk: Desk, driver: LineDriver, successor: LineDriver
+    ) -> None:
         event = desk.open_events(1)[0]
         desk.book(event)
         driver.claim(PARTITION)

@@ -133,7 +133,9 @@ class TestOrderOfChecks:
     def test_a_conflict_comes_before_rate_and_door(self, line):
         line.accept(book(key="k"))
         empty_bucket(line)
-        assert line.accept(book(key="k", what="2"), Door(verdict="sold_out")) == Refused("idempotency_key_reused")
+        assert line.accept(book(key="k", what="2"), Door(verdict="sold_out")) == Refused(
+            "idempotency_key_reused"
+        )
 
     def test_a_replay_comes_before_rate_door_and_limits(self, line):
         first = book(key="k")
@@ -223,10 +225,14 @@ class TestLimits:
 
 class TestRate:
     def test_is_a_bucket_that_refills(self, line):
-        line.settings = Doorkeeper(line.settings.redis_url, booking_rate_per_second=2.0, booking_rate_burst=3).settings
+        line.settings = Doorkeeper(
+            line.settings.redis_url, booking_rate_per_second=2.0, booking_rate_burst=3
+        ).settings
         assert [type(line.accept(book(event))) for event in (1, 2, 3)] == [Accepted] * 3
         bucket = keys.rate_of_user(7)
-        line.redis.hset(bucket, mapping={"tokens": "0.25", "at": line.now_us() + 3_600_000_000})  # a clock set back
+        line.redis.hset(
+            bucket, mapping={"tokens": "0.25", "at": line.now_us() + 3_600_000_000}
+        )  # a clock set back
         assert line.accept(book(4)) == Refused("rate_limited", retry_after_seconds=1)
         line.redis.hset(bucket, "at", line.now_us() - 500_000)  # half a second at two a second
         assert isinstance(line.accept(book(4)), Accepted)
@@ -289,14 +295,18 @@ class TestReplay:
 def date_snippet() -> str:
     """The lines of the script that turn Redis' TIME into text."""
     source = resources.files("shared.line").joinpath("scripts", "accept.lua").read_text()
-    found = re.search(r"^local seconds = tonumber.*?^local accepted_at = .*?\n  .*?\n", source, re.DOTALL | re.MULTILINE)
+    found = re.search(
+        r"^local seconds = tonumber.*?^local accepted_at = .*?\n  .*?\n", source, re.DOTALL | re.MULTILINE
+    )
     assert found is not None
     return found[0]
 
 
 class TestAcceptedAt:
     def test_is_the_instant_of_time_on_every_date(self, line):
-        run = line.redis.register_script("local time = {ARGV[1], ARGV[2]}\n" + date_snippet() + "return accepted_at")
+        run = line.redis.register_script(
+            "local time = {ARGV[1], ARGV[2]}\n" + date_snippet() + "return accepted_at"
+        )
         generator = random.Random(4702)
         last = to_micros(datetime(2399, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
         instants = [generator.randrange(last) for _ in range(400)]

@@ -46,7 +46,9 @@ def people(app: Flask, client: FlaskClient, engine: Engine) -> list[Caller]:
 class TestBook:
     def test_answers_202_at_once_and_decides_in_order(self, engine, driver, people):
         event = make_event(engine, capacity=3, title="On sale")
-        answers = [person.book(event.id, tickets) for person, tickets in zip(people, (2, 2, 1, 1), strict=False)]
+        answers = [
+            person.book(event.id, tickets) for person, tickets in zip(people, (2, 2, 1, 1), strict=False)
+        ]
         assert [answer.status_code for answer in answers] == [202] * 4
         assert [answer.json["arrival"] for answer in answers] == [1, 2, 3, 4]
         assert [answer.json["position"] for answer in answers] == [1, 2, 3, 4]
@@ -57,8 +59,15 @@ class TestBook:
         assert (waiting["status"], waiting["position"], waiting["eta_seconds"]) == ("queued", 2, None)
 
         assert driver.decide_all() == 4
-        documents = [person.status(answer.json["job_id"]).json for person, answer in zip(people, answers, strict=False)]
-        assert [document["status"] for document in documents] == ["confirmed", "rejected", "confirmed", "rejected"]
+        documents = [
+            person.status(answer.json["job_id"]).json for person, answer in zip(people, answers, strict=False)
+        ]
+        assert [document["status"] for document in documents] == [
+            "confirmed",
+            "rejected",
+            "confirmed",
+            "rejected",
+        ]
         assert [document["reason"] for document in documents] == [None, "not_enough_left", None, "sold_out"]
         assert documents[1]["facts"] == {"available": 1}
         booking = documents[0]["booking"]
@@ -70,9 +79,13 @@ class TestBook:
         event = make_event(engine, capacity=1)
         answers = [person.book(event.id) for person in people[:2]]
         driver.decide_all()
-        from_redis = [person.status(answer.json["job_id"]).json for person, answer in zip(people, answers, strict=False)]
+        from_redis = [
+            person.status(answer.json["job_id"]).json for person, answer in zip(people, answers, strict=False)
+        ]
         redis_client.flushall()
-        from_ledger = [person.status(answer.json["job_id"]).json for person, answer in zip(people, answers, strict=False)]
+        from_ledger = [
+            person.status(answer.json["job_id"]).json for person, answer in zip(people, answers, strict=False)
+        ]
         for one, other in zip(from_redis, from_ledger, strict=True):
             assert {**one, "links": None} == {**other, "links": None}
 
@@ -103,7 +116,9 @@ class TestBook:
         ):
             answer = people[0].book(event.id, 3)
             assert (answer.json["code"], answer.status_code) == (code, status)
-        assert people[0].book(later.id).json["opens_at"] == (later.sales_open_at).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        assert people[0].book(later.id).json["opens_at"] == (later.sales_open_at).strftime(
+            "%Y-%m-%dT%H:%M:%S.%fZ"
+        )
         assert people[0].book(999_999).json["code"] == "event_not_found"
         assert driver.decide_all() == 0
 
@@ -167,7 +182,10 @@ class TestWithdraw:
     def test_is_nobody_elses_business(self, engine, people):
         event = make_event(engine)
         job = people[0].book(event.id).json["job_id"]
-        assert people[1].client.delete(f"/api/bookings/status/{job}", headers=people[1].headers).status_code == 404
+        assert (
+            people[1].client.delete(f"/api/bookings/status/{job}", headers=people[1].headers).status_code
+            == 404
+        )
         assert people[1].status(job).status_code == 404
         assert people[1].status(str(uuid.uuid4())).status_code == 404
 
@@ -178,7 +196,9 @@ class TestCancel:
         job = people[0].book(event.id).json["job_id"]
         driver.decide_all()
         booking = people[0].status(job).json["booking"]
-        answer = people[0].client.delete(f"/api/bookings/{booking['id']}", headers={**people[0].headers, "Prefer": "wait=0"})
+        answer = people[0].client.delete(
+            f"/api/bookings/{booking['id']}", headers={**people[0].headers, "Prefer": "wait=0"}
+        )
         assert answer.status_code == 202
         driver.decide_all()
         status = people[0].status(answer.json["job_id"]).json

@@ -47,7 +47,9 @@ class TestCallOff:
         rows = rows_of(engine, event.id)
         assert rows[-1] == ("call_off", "done", None)
         assert rows.count(("call_off_slice", "done", None)) == 3
-        assert rows.index(("book", "rejected", "event_cancelled")) < rows.index(("call_off_slice", "done", None))
+        assert rows.index(("book", "rejected", "event_cancelled")) < rows.index(
+            ("call_off_slice", "done", None)
+        )
         with transaction(engine) as session:
             assert session.scalar(select(Event.booked)) == 0
             assert set(session.scalars(select(Booking.status))) == {"cancelled"}
@@ -81,7 +83,9 @@ class TestCallOff:
         assert driver.decide_all() == 0  # the ledger knew it
         with transaction(engine) as session:
             assert session.scalar(select(ControlRequest.decided_at)) is not None
-            assert list(session.scalars(select(Decision.job_id).where(Decision.kind == "call_off"))) == [job_id]
+            assert list(session.scalars(select(Decision.job_id).where(Decision.kind == "call_off"))) == [
+                job_id
+            ]
 
 
 class TestClosingAnAccount:
@@ -102,5 +106,3 @@ class TestClosingAnAccount:
         assert rows_of(engine, events[1].id)[-1][0:2] in (("book", "withdrawn"), ("book", "rejected"))
         with transaction(engine) as session:
             assert set(session.scalars(select(Event.booked))) == {0}
-
-

@@ -128,7 +128,9 @@ class TestDoor:
 
     def test_leaves_the_window_to_redis(self, engine, snapshots):
         made = make_event(engine)
-        change(engine, made.id, "sales_open_at = now() - interval '9 d', sales_close_at = now() - interval '8 d'")
+        change(
+            engine, made.id, "sales_open_at = now() - interval '9 d', sales_close_at = now() - interval '8 d'"
+        )
         door = snapshots.find(made.id).door(sold_out_door=True)
         assert door.verdict == ""
         assert door.sales_open_at < door.sales_close_at < made.sales_close_at
@@ -169,7 +171,9 @@ class TestOutage:
             with pytest.raises(UnavailableError) as caught:
                 snapshots.find(other.id)
             assert caught.value.code == "database_unavailable"
-            assert snapshots._failed_at >= started  # it was told so, it did not wait for the end of its patience
+            assert (
+                snapshots._failed_at >= started
+            )  # it was told so, it did not wait for the end of its patience
             own_postgres.start()
             await_that(lambda: found(snapshots, other.id), what="the database's return")
             change(engine, made.id, "title = 'After'")

@@ -124,7 +124,9 @@ class TestDamagedKeys:
             take_all(line)
         assert line.everything() == before
 
-    @pytest.mark.parametrize("name", ["in_flight", "started", "finished", "failed", "arrivals", "decided", "counters"])
+    @pytest.mark.parametrize(
+        "name", ["in_flight", "started", "finished", "failed", "arrivals", "decided", "counters"]
+    )
     def test_lose_nothing_in_the_reply_script(self, line, name):
         jobs = accept_some(line)
         write_token(line.runner, line.installation, CLAIM)

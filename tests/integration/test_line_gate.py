@@ -184,7 +184,9 @@ class TestSchema:
 
 
 class TestOutage:
-    def test_at_the_start_keeps_the_gate_closed_until_both_are_there(self, make_app, own_settings, own_redis, own_postgres):
+    def test_at_the_start_keeps_the_gate_closed_until_both_are_there(
+        self, make_app, own_settings, own_redis, own_postgres
+    ):
         engine = make_engine(own_settings.database_url, pool_size=1)
         app = make_app(own_settings)
         window = Window(app, engine)
@@ -224,7 +226,9 @@ class TestOutage:
             gate.installation()
         assert caught.value.code == "line_unavailable"
         with connect_redis(own_settings.redis_url) as redis:
-            assert not redis.exists(keys.INSTALLATION)  # a Redis that does not know who is revoked serves nobody
+            assert not redis.exists(
+                keys.INSTALLATION
+            )  # a Redis that does not know who is revoked serves nobody
         monkeypatch.undo()
         own_postgres.start()
         assert await_that(lambda: gate.check().problems == {}, what="the opened gate")

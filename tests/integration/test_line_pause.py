@@ -42,7 +42,9 @@ class TestPause:
         assert driver.decide(partition) == 1
         with transaction(engine) as session:
             actions = session.scalars(
-                select(AuditLogEntry.action).where(AuditLogEntry.target_type == "line").order_by(AuditLogEntry.id)
+                select(AuditLogEntry.action)
+                .where(AuditLogEntry.target_type == "line")
+                .order_by(AuditLogEntry.id)
             )
             assert list(actions) == ["line.pause", "line.resume"]
 

@@ -60,7 +60,9 @@ class Explaining:
         return {node["Node Type"] for node in self.nodes()}
 
     def scans(self) -> set[tuple[str, str]]:
-        return {(node["Relation Name"], node["Node Type"]) for node in self.nodes() if "Relation Name" in node}
+        return {
+            (node["Relation Name"], node["Node Type"]) for node in self.nodes() if "Relation Name" in node
+        }
 
 
 @pytest.fixture

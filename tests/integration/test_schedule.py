@@ -28,15 +28,15 @@ class TestSchedule:
     def test_tells_redis_of_revocations_that_it_missed(self, schedules, engine, redis_client):
         with transaction(engine) as session:
             session.execute(
-                text("insert into revoked_tokens (subject, expires_at) values ('user:7', now() + interval '1 hour')")
+                text(
+                    "insert into revoked_tokens (subject, expires_at) values ('user:7', now() + interval '1 hour')"
+                )
             )
         schedules[0].run_once()
         assert 3590 < redis_client.ttl("guichet:revoked:user:7") <= 3601
 
     def test_an_entry_that_fails_does_not_stop_the_others(self, schedules, monkeypatch):
-        monkeypatch.setattr(
-            "shared.services.control_requests.put_into_line", lambda *_: 1 / 0
-        )
+        monkeypatch.setattr("shared.services.control_requests.put_into_line", lambda *_: 1 / 0)
         assert "prune" in schedules[0].run_once()
 
 

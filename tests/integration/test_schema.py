@@ -48,7 +48,9 @@ def test_downgrading_removes_everything(settings):
         config.attributes["connection"] = connection
         command.downgrade(config, "base")
         connection.commit()
-        tables = connection.execute(text("select relname from pg_class where relnamespace = 'public'::regnamespace"))
+        tables = connection.execute(
+            text("select relname from pg_class where relnamespace = 'public'::regnamespace")
+        )
         assert {row[0] for row in tables} <= {"alembic_version", "alembic_version_pkc"}
     engine.dispose()
 

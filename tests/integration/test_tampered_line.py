@@ -44,7 +44,9 @@ TAMPERED: dict[str, Callable[[int, int], dict[str, Any]]] = {
     "false for a user": lambda event, _: {"data": data(event, False)},
     "text for a user": lambda event, _: {"data": data(event, "")},  # type: ignore[arg-type]
     "false for tickets": lambda event, user: {"data": data(event, user, tickets=False)},
-    "too many tickets for a database": lambda event, user: {"data": data(event, user, kind="book", tickets=2**31 - 1)},
+    "too many tickets for a database": lambda event, user: {
+        "data": data(event, user, kind="book", tickets=2**31 - 1)
+    },
     "an event that nobody has": lambda _, user: {"data": data(2**62, user, kind="book", tickets=1)},
     "a user that nobody has": lambda event, _: {"data": data(event, 2**62, kind="book", tickets=1)},
     "somebody else's booking": lambda event, user: {"data": data(event, user, booking_id=str(uuid.uuid4()))},
@@ -91,7 +93,9 @@ class TestTamperedJob:
         driver.claim()
         decide_until_empty(driver, event.id % 8)
         with transaction(engine) as session:
-            rows = session.execute(text("select job_id::text, outcome from decisions where arrival > 0")).all()
+            rows = session.execute(
+                text("select job_id::text, outcome from decisions where arrival > 0")
+            ).all()
         assert sorted(rows) == sorted((job, "confirmed") for job in jobs)
         assert driver.redis.llen(keys.in_flight(event.id % 8)) == 0
 
@@ -127,11 +131,14 @@ class TestEmptiedRedis:
     def test_numbers_a_cancellation_on_from_the_ledger(self, app, client, engine, driver, redis_client):
         event, user = make_event(engine), make_user(engine)
         headers = {**auth_header(app, user), "Prefer": "wait=0"}
-        job = client.post(f"/api/bookings/{event.id}/book", json={"tickets": 1}, headers=headers).json["job_id"]
+        job = client.post(f"/api/bookings/{event.id}/book", json={"tickets": 1}, headers=headers).json[
+            "job_id"
+        ]
         driver.decide_all()
         booking = client.get(f"/api/bookings/status/{job}", headers=headers).json["booking"]["id"]
         await_that(
-            lambda: app.extensions["guichet"].snapshots.find(event.id).last_arrival == 1, what="the fresh snapshot"
+            lambda: app.extensions["guichet"].snapshots.find(event.id).last_arrival == 1,
+            what="the fresh snapshot",
         )
         redis_client.flushall()
         answer = client.delete(f"/api/bookings/{booking}", headers=headers)
@@ -202,9 +209,13 @@ class TestBatchSize:
             rows = session.execute(
                 text(f"select {self.COLUMNS} from decisions where arrival > 0 order by event_id, number")
             )
-            events = session.execute(text("select id, booked, last_number, last_arrival from events order by id"))
+            events = session.execute(
+                text("select id, booked, last_number, last_arrival from events order by id")
+            )
             bookings = session.execute(
-                text("select id, event_id, user_id, tickets, status, arrival, job_id from bookings order by id")
+                text(
+                    "select id, event_id, user_id, tickets, status, arrival, job_id from bookings order by id"
+                )
             )
             return rows.all(), events.all(), bookings.all()
 

@@ -140,13 +140,17 @@ class TestHub:
         monkeypatch.setattr(DecisionHub, "_listen", listen_late)
         hub = DecisionHub(make_redis(settings.redis_url))
         answers = ["queued", "decided"]
-        polling = pool.submit(hub.wait, uuid.uuid4(), 30, lambda: answers.pop(0), lambda value: value == "decided")
+        polling = pool.submit(
+            hub.wait, uuid.uuid4(), 30, lambda: answers.pop(0), lambda value: value == "decided"
+        )
         await_that(lambda: answers == ["decided"], what="the first look")
         may_listen.set()
         assert polling.result(timeout=20) == "decided"
         hub.close()
 
-    def test_notices_what_is_decided_while_it_is_not_subscribed(self, settings, redis_client, pool, monkeypatch):
+    def test_notices_what_is_decided_while_it_is_not_subscribed(
+        self, settings, redis_client, pool, monkeypatch
+    ):
         """Cut off, it hears nothing until it has subscribed again; then everybody looks once more."""
         monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)
         monkeypatch.setattr(waiting, "RECONNECT_SECONDS", 0)
@@ -195,7 +199,9 @@ class TestHub:
         hub = DecisionHub(make_redis(settings.redis_url))
         mine, other = uuid.uuid4(), uuid.uuid4()
         with hub.waiter(mine) as one, hub.waiter(mine) as two, hub.waiter(other) as three:
-            await_that(lambda: redis_client.pubsub_numsub(keys.DECIDED_CHANNEL)[0][1] == 1, what="the subscription")
+            await_that(
+                lambda: redis_client.pubsub_numsub(keys.DECIDED_CHANNEL)[0][1] == 1, what="the subscription"
+            )
             await_that(lambda: one.is_set() and three.is_set(), what="the wake-up after subscribing")
             for event in (one, two, three):
                 event.clear()

@@ -41,7 +41,9 @@ class Line:
         ids = []
         for user_id in self.users[:count]:
             request = book(self.event.id, user_id, tickets=tickets, request_id="r-1")
-            accept.send(self.driver.runner, self.driver.settings, self.driver.installation, request, accept.Door())
+            accept.send(
+                self.driver.runner, self.driver.settings, self.driver.installation, request, accept.Door()
+            )
             ids.append(str(request.job_id))
         return ids
 
@@ -198,7 +200,8 @@ class TestWorkerProcess:
         redis = line.driver.redis
         with worker_process(settings) as process:
             worker = await_that(
-                lambda: next(iter(Worker.all(connection=redis, serializer=JSONSerializer)), None), what="a worker"
+                lambda: next(iter(Worker.all(connection=redis, serializer=JSONSerializer)), None),
+                what="a worker",
             )
             assert worker.name.startswith("bookings-")
             assert worker.pid == process.pid
@@ -222,7 +225,9 @@ class TestWorkerProcess:
             waiting = line.stand(5)[-1]
             # two heartbeats later it has looked at the line again, and taken nothing
             first = refreshed(worker).last_heartbeat
-            await_that(lambda: refreshed(worker).last_heartbeat > first + timedelta(seconds=2), what="heartbeats")
+            await_that(
+                lambda: refreshed(worker).last_heartbeat > first + timedelta(seconds=2), what="heartbeats"
+            )
             assert line.job(waiting).get_status() == JobStatus.QUEUED
             assert line.queue.count == 5
             rq_command(settings, "resume")

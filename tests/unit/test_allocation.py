@@ -61,7 +61,11 @@ def requests(draw: st.DrawFn) -> list[Request]:
             continue
         kind = draw(st.sampled_from(["book", "book", "book", "cancel"]))
         books = [one for one in made if one.kind == "book"]
-        of = draw(st.sampled_from(books)) if books and draw(st.integers(0, 4)) else request(job_id=job_id(10**6))
+        of = (
+            draw(st.sampled_from(books))
+            if books and draw(st.integers(0, 4))
+            else request(job_id=job_id(10**6))
+        )
         made.append(
             request(
                 job_id=job_id(number + 1),
@@ -82,13 +86,19 @@ def requests(draw: st.DrawFn) -> list[Request]:
 @st.composite
 def databases(draw: st.DrawFn) -> Database:
     """Two events, perhaps with bookings that were there before, perhaps with a closed account."""
-    database = Database({1: draw(events(1)), 2: draw(events(2))}, closed_users=draw(st.sampled_from([set(), {2}])))
+    database = Database(
+        {1: draw(events(1)), 2: draw(events(2))}, closed_users=draw(st.sampled_from([set(), {2}]))
+    )
     for number, user_id in enumerate(draw(st.lists(st.integers(1, 4), unique=True, max_size=3))):
         event = database.events[draw(st.sampled_from([1, 2]))]
         tickets = draw(st.integers(1, 3))
         if event.available >= tickets:
             booking = booking_state(
-                id=job_id(500 + number), event_id=event.id, user_id=user_id, tickets=tickets, job_id=job_id(600 + number)
+                id=job_id(500 + number),
+                event_id=event.id,
+                user_id=user_id,
+                tickets=tickets,
+                job_id=job_id(600 + number),
             )
             database.bookings[booking.id] = booking
             event.booked += tickets
@@ -119,7 +129,12 @@ def worked_off(database: Database, batches: list[list[Request]], quarantined: se
 
 class TestBatch:
     @settings(deadline=None, max_examples=300)
-    @given(databases(), requests(), st.lists(st.integers(1, 12), max_size=6), st.sets(st.integers(1, 30), max_size=2))
+    @given(
+        databases(),
+        requests(),
+        st.lists(st.integers(1, 12), max_size=6),
+        st.sets(st.integers(1, 30), max_size=2),
+    )
     def test_decides_as_one_by_one_would(self, database, line, sizes, poisoned):
         quarantined = {job_id(number) for number in poisoned}
         singly = worked_off(database, [[one] for one in line], quarantined)
@@ -136,12 +151,18 @@ class TestBatch:
         after = worked_off(database, in_batches(line, sizes), set())
         for event_id, event in after.events.items():
             start = before.events[event_id]
-            live = [one for one in after.bookings.values() if one.event_id == event_id and one.status != "cancelled"]
+            live = [
+                one
+                for one in after.bookings.values()
+                if one.event_id == event_id and one.status != "cancelled"
+            ]
             assert event.booked == sum(one.tickets for one in live) <= event.capacity
             assert max(Counter(one.user_id for one in live).values(), default=0) <= 1
 
             rows = [row for row in after.rows if row.event_id == event_id]
-            assert [row.arrival for row in rows] == list(range(start.last_arrival + 1, event.last_arrival + 1))
+            assert [row.arrival for row in rows] == list(
+                range(start.last_arrival + 1, event.last_arrival + 1)
+            )
             assert [row.number for row in rows] == list(range(start.last_number + 1, event.last_number + 1))
             assert all(0 <= row.available_after <= event.capacity for row in rows)
             assert_nobody_was_passed_over(rows)
@@ -160,7 +181,9 @@ class TestBatch:
 
     def test_counts_numbers_that_redis_gave_twice_or_left_out(self):
         event = event_state(last_arrival=4)
-        line = [request(user_id=number, arrival=arrival) for number, arrival in enumerate((5, 5, 6, 9, 9, 11))]
+        line = [
+            request(user_id=number, arrival=arrival) for number, arrival in enumerate((5, 5, 6, 9, 9, 11))
+        ]
         plan = decide(snapshot_of(event), line, NOW)
         assert [decided.row.arrival for decided in plan.decided] == [5, 6, 7, 8, 9, 10]
         assert event.arrivals_reissued == 4  # 5 again, 6 for 7, 9 for 8, 11 for 10; the second 9 is right
@@ -250,6 +273,8 @@ class TestCallOff:
         assert [row.number for row in rows] == list(range(8, 9 + len(rows) - 1))
         assert [row.arrival for row in rows] == [None] * (len(rows) - 1) + [4]
         assert len({row.job_id for row in rows}) == len(rows)
-        assert [row.job_id for row in rows[:-1]] == [derived_uuid(call_off.job_id, row.number) for row in rows[:-1]]
+        assert [row.job_id for row in rows[:-1]] == [
+            derived_uuid(call_off.job_id, row.number) for row in rows[:-1]
+        ]
         assert sum(row.tickets or 0 for row in rows) == 2 * count
         assert (rows[-1].kind, rows[-1].outcome, rows[-1].available_after) == ("call_off", "done", 100)

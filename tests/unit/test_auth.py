@@ -83,7 +83,9 @@ class TestCurrentIdentity:
             pytest.param(forged(drop="aud"), id="no audience"),
             pytest.param(forged(drop="exp"), id="never expires"),
             pytest.param(forged(exp=int(time.time()) - 60), id="expired"),
-            pytest.param(forged(iat=int(time.time()) + 86_400, exp=int(time.time()) + 90_000), id="from the future"),
+            pytest.param(
+                forged(iat=int(time.time()) + 86_400, exp=int(time.time()) + 90_000), id="from the future"
+            ),
             pytest.param(forged(drop="sub"), id="nobody"),
             pytest.param(forged(sub="root"), id="no number"),
             pytest.param(forged(drop="fam"), id="no family"),

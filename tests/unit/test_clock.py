@@ -45,7 +45,8 @@ class TestRfc3339:
         assert rfc3339_or_none(EPOCH) == "1970-01-01T00:00:00.000000Z"
 
     @pytest.mark.parametrize(
-        "text", ["", "x", "2026-11-20", "2026-11-20T18:00:00", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00"]
+        "text",
+        ["", "x", "2026-11-20", "2026-11-20T18:00:00", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+14:00"],
     )
     def test_refuses_what_is_no_instant(self, text):
         with pytest.raises(ValueError):

@@ -71,7 +71,10 @@ class TestDerivedUuid:
 
 
 class TestBookingReference:
-    @given(st.sets(st.integers(0, REFERENCE_SPACE - 1), min_size=2, max_size=50), st.binary(min_size=1, max_size=64))
+    @given(
+        st.sets(st.integers(0, REFERENCE_SPACE - 1), min_size=2, max_size=50),
+        st.binary(min_size=1, max_size=64),
+    )
     def test_is_given_to_one_number_only(self, numbers, key):
         assert len({booking_reference(number, key) for number in numbers}) == len(numbers)
 

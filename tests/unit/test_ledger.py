@@ -72,4 +72,8 @@ class TestEventSetFacts:
         )  # fmt: skip
         assert orjson.loads(orjson.dumps(facts)) == facts
         assert parse_rfc3339(facts["starts_at"]) == STARTS
-        assert facts["sales_open_at"] is None if opens is None else parse_rfc3339(facts["sales_open_at"]) == opens
+        assert (
+            facts["sales_open_at"] is None
+            if opens is None
+            else parse_rfc3339(facts["sales_open_at"]) == opens
+        )

@@ -39,7 +39,11 @@ class TestJsonFormatter:
     def test_carries_extra_fields(self):
         job_id = uuid.uuid4()
         line = formatted(job_id=job_id, problems={"redis": "away"}, partitions=[1, 2])
-        assert (line["job_id"], line["problems"], line["partitions"]) == (str(job_id), {"redis": "away"}, [1, 2])
+        assert (line["job_id"], line["problems"], line["partitions"]) == (
+            str(job_id),
+            {"redis": "away"},
+            [1, 2],
+        )
 
     def test_carries_the_request_id(self):
         token = request_id_var.set("r-1")

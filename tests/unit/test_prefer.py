@@ -40,7 +40,18 @@ class TestPreferredWait:
 
     @pytest.mark.parametrize(
         "value",
-        ["wait", "wait=", "wait=-1", "wait=1.5", "wait=x", "wait=5x", "await=5", "foo; wait=5", "wait=٣", "wait=9" * 9],
+        [
+            "wait",
+            "wait=",
+            "wait=-1",
+            "wait=1.5",
+            "wait=x",
+            "wait=5x",
+            "await=5",
+            "foo; wait=5",
+            "wait=٣",
+            "wait=9" * 9,
+        ],
     )
     def test_ignores_what_it_does_not_understand(self, value):
         assert read(value) == (5, False)

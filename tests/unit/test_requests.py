@@ -30,7 +30,9 @@ def decode(data: bytes, job_id: str = str(JOB)):
 
 def data_with(**fields) -> bytes:
     payload = {"v": 1, "kind": "cancel", "event_id": 1, "user_id": 1, **fields}
-    return orjson.dumps([JOB_FUNCTION, None, [], {key: value for key, value in payload.items() if value is not ...}])
+    return orjson.dumps(
+        [JOB_FUNCTION, None, [], {key: value for key, value in payload.items() if value is not ...}]
+    )
 
 
 class TestPayload:
@@ -45,14 +47,26 @@ class TestPayload:
     def test_comes_out_as_it_went_in(self, **fields):
         found = asdict(decode(encode_payload(kind="book", **fields)))
         assert {name: found[name] for name in fields} == fields
-        assert (found["job_id"], found["kind"], found["arrival"], found["accepted_at"]) == (JOB, "book", 3, NOW)
+        assert (found["job_id"], found["kind"], found["arrival"], found["accepted_at"]) == (
+            JOB,
+            "book",
+            3,
+            NOW,
+        )
 
     def test_of_the_control_plane_names_nobody(self):
         found = decode(encode_payload(kind="call_off", event_id=1, user_id=None))
-        assert (found.user_id, found.tickets, found.booking_id, found.acting_as) == (None, None, None, "owner")
+        assert (found.user_id, found.tickets, found.booking_id, found.acting_as) == (
+            None,
+            None,
+            None,
+            "owner",
+        )
 
     def test_is_what_stock_rq_reads(self):
-        function, instance, args, kwargs = orjson.loads(encode_payload(kind="book", event_id=1, user_id=2, tickets=3))
+        function, instance, args, kwargs = orjson.loads(
+            encode_payload(kind="book", event_id=1, user_id=2, tickets=3)
+        )
         assert (function, instance, args) == (JOB_FUNCTION, None, [])
         assert kwargs == {"v": 1, "kind": "book", "event_id": 1, "user_id": 2, "tickets": 3}
 

@@ -25,14 +25,21 @@ class TestResultDocument:
         first = result_document(booked.row, booking)
         second = result_document(cancelled.row, booking)
         assert (first["booking"]["status"], first["booking"]["cancelled_at"]) == ("confirmed", None)
-        assert (second["booking"]["status"], second["booking"]["cancelled_at"]) == ("cancelled", second["decided_at"])
+        assert (second["booking"]["status"], second["booking"]["cancelled_at"]) == (
+            "cancelled",
+            second["decided_at"],
+        )
         assert first["booking"]["arrival"] == 1
         assert orjson.loads(orjson.dumps(first)) == first
 
     def test_of_a_refusal_has_no_booking(self):
         refused = decide(snapshot_of(event_state(booked=10)), [request()], NOW).decided[0]
         document = result_document(refused.row, refused.booking)
-        assert (document["outcome"], document["reason"], document["booking"]) == ("rejected", "sold_out", None)
+        assert (document["outcome"], document["reason"], document["booking"]) == (
+            "rejected",
+            "sold_out",
+            None,
+        )
         assert (document["number"], document["arrival"], document["available_after"]) == (1, 1, 0)
 
 

@@ -45,7 +45,9 @@ class TestStreamToken:
     def test_is_no_access_token(self, token):
         assert token.count(".") == 1
 
-    @pytest.mark.parametrize("damage", ["", ".", "x", "-1.", "0x5.", "é.é", "1_0.a", "f" * 500 + ".a", " 1.a", "1.é"])
+    @pytest.mark.parametrize(
+        "damage", ["", ".", "x", "-1.", "0x5.", "é.é", "1_0.a", "f" * 500 + ".a", " 1.a", "1.é"]
+    )
     def test_of_another_form_is_refused(self, damage):
         assert not is_valid(damage)
 
