@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from api.auth import current_identity, require_actor
 from api.caching import NO_STORE
 from api.container import get_container
-from api.event_access import get_managed_event, get_readable_event
+from api.event_access import get_readable_event
 from api.idempotency import idempotency_key
 from api.line_requests import submit_booking, submit_cancellation
 from api.paging import list_document, page_request
@@ -17,7 +17,7 @@ from api.responses import json_response
 from api.schemas.bookings import BOOKING_SORTS, BookingListSchema, booking_document
 from api.schemas.requests import BookEventSchema, BookSchema, EmptySchema
 from shared.db import Session, transaction
-from shared.domain.permissions import Actor, acting_as_for_booking
+from shared.domain.permissions import Actor, acting_as_for_booking, may_manage_event
 from shared.errors import NotFoundError, RefusedError
 from shared.store.bookings import find_booking, find_booking_by_reference, list_bookings
 from shared.store.event_bookings import find_last_booking
@@ -163,8 +163,5 @@ def _whose(session: Session, actor: Actor, event_id: int | None) -> int | None:
         return None
     if event_id is None:
         return actor.user_id
-    if actor.role == "attendee":
-        get_readable_event(session, event_id)
-        return actor.user_id
-    get_managed_event(session, actor, event_id)
-    return None
+    event = get_readable_event(session, event_id)
+    return None if may_manage_event(actor, event.host_id) else actor.user_id
