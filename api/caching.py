@@ -12,7 +12,6 @@ from api.responses import json_response
 
 PUBLIC: Final = "public, no-cache"  # anyone may keep it, and asks each time whether it still holds
 PRIVATE: Final = "private, no-cache"
-NO_STORE: Final = "no-store"
 
 _VERSIONED_TAG = re.compile(r'(?:W/)?"(\d{1,18})-[^"]*"', re.ASCII)
 

@@ -11,7 +11,7 @@ from api.container import Container
 from api.idempotency import REPLAYED, fingerprint_of, idempotency_key
 from api.prefer import preferred_wait
 from api.problems import problem
-from api.responses import json_response
+from api.responses import NO_STORE, json_response
 from api.schemas.requests import accepted_document, eta_seconds, retry_after, status_document
 from api.stream_tokens import make_stream_token
 from shared.clock import rfc3339, utc_now
@@ -25,7 +25,6 @@ from shared.line.doors import OPEN_DOOR, Door
 from shared.services.event_snapshots import EventSnapshot
 from shared.services.requests import RequestStatus, find_status
 
-NO_STORE: Final = {"Cache-Control": "no-store"}
 CONFLICT: Final = 409
 
 

@@ -1,7 +1,7 @@
 """JSON answers."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import orjson
 from flask import Response
@@ -9,6 +9,10 @@ from flask import Response
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.datastructures import Headers
+
+
+# Of every answer that is about one person.
+NO_STORE: Final = {"Cache-Control": "no-store"}
 
 
 class JsonResponse(Response):

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, g, request
 from api.auth import bearer_token, decode_refresh_token, require_actor
 from api.container import get_container
 from api.parsing import StrictSchema, load_body
-from api.responses import json_response
+from api.responses import NO_STORE, json_response
 from api.schemas.accounts import (
     ChangePasswordSchema,
     ConfirmationSchema,
@@ -26,8 +26,6 @@ from shared.services.credentials import Attempt
 from shared.services.token_families import SignedIn
 
 blueprint = Blueprint("accounts", __name__)
-
-NO_STORE = {"Cache-Control": "no-store"}
 
 
 @blueprint.post("/auth/register")

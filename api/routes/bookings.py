@@ -6,14 +6,13 @@ from typing import Any, Final
 from flask import Blueprint, Response
 
 from api.auth import current_identity, require_actor
-from api.caching import NO_STORE
 from api.container import get_container
 from api.event_access import get_readable_event
 from api.idempotency import idempotency_key
 from api.line_requests import submit_booking, submit_cancellation
 from api.paging import list_document, page_request
 from api.parsing import load_body, load_query
-from api.responses import json_response
+from api.responses import NO_STORE, json_response
 from api.schemas.bookings import BOOKING_SORTS, BookingListSchema, booking_document
 from api.schemas.requests import BookEventSchema, BookSchema, EmptySchema
 from shared.db import Session, transaction
@@ -30,7 +29,6 @@ _BOOK: Final = BookSchema()
 _BOOK_EVENT: Final = BookEventSchema()
 _EMPTY: Final = EmptySchema()
 _LIST: Final = BookingListSchema()
-_PERSONAL: Final = {"Cache-Control": NO_STORE}
 
 
 @blueprint.post("/bookings/<int:event_id>/book")
@@ -104,7 +102,7 @@ def history() -> Response:
             page=asked,
         )
     document, headers = list_document([booking_document(row) for row in page.rows], page, asked)
-    return json_response(document, headers={**headers, **_PERSONAL})
+    return json_response(document, headers={**headers, **NO_STORE})
 
 
 @blueprint.get("/bookings/<uuid:booking_id>")
@@ -113,7 +111,7 @@ def read(booking_id: uuid.UUID) -> Response:
     with transaction(get_container().engine) as session:
         actor = require_actor(session)
         booking, _ = _reachable(find_booking(session, booking_id), actor)
-    return json_response(booking_document(booking), headers=_PERSONAL)
+    return json_response(booking_document(booking), headers=NO_STORE)
 
 
 @blueprint.get("/bookings/reference/<reference>")
@@ -122,7 +120,7 @@ def read_by_reference(reference: str) -> Response:
     with transaction(get_container().engine) as session:
         actor = require_actor(session)
         booking, _ = _reachable(find_booking_by_reference(session, reference), actor)
-    return json_response(booking_document(booking), headers=_PERSONAL)
+    return json_response(booking_document(booking), headers=NO_STORE)
 
 
 @blueprint.put("/bookings/<uuid:booking_id>/cancel")

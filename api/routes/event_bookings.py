@@ -5,12 +5,11 @@ from typing import Final
 from flask import Blueprint, Response
 
 from api.auth import require_actor
-from api.caching import NO_STORE
 from api.container import get_container
 from api.event_access import get_managed_event, get_readable_event
 from api.paging import PagingSchema, list_document, page_request
 from api.parsing import load_query
-from api.responses import json_response
+from api.responses import NO_STORE, json_response
 from api.schemas.event_bookings import attendee_document, registration_check_document, registration_document
 from api.schemas.events import ATTENDEE_SORTS, REGISTRATION_SORTS, AttendeeListSchema
 from shared.db import transaction
@@ -19,7 +18,6 @@ from shared.store.events import make_event_row
 
 blueprint = Blueprint("event_bookings", __name__)
 
-_PERSONAL: Final = {"Cache-Control": NO_STORE}
 _ATTENDEES: Final = AttendeeListSchema()
 _REGISTRATIONS: Final = PagingSchema()
 
@@ -31,7 +29,7 @@ def check_registration(event_id: int) -> Response:
         actor = require_actor(session)
         event = get_readable_event(session, event_id)
         booking = find_live_booking(session, event_id=event.id, user_id=actor.user_id)
-    return json_response(registration_check_document(booking), headers=_PERSONAL)
+    return json_response(registration_check_document(booking), headers=NO_STORE)
 
 
 @blueprint.get("/events/user/registrations")
@@ -43,7 +41,7 @@ def registrations() -> Response:
         page = list_registrations(session, user_id=actor.user_id, page=asked)
     items = [registration_document(make_event_row(row), row) for row in page.rows]
     document, headers = list_document(items, page, asked)
-    return json_response(document, headers={**headers, **_PERSONAL})
+    return json_response(document, headers={**headers, **NO_STORE})
 
 
 @blueprint.get("/events/<int:event_id>/bookings")
@@ -56,4 +54,4 @@ def attendees(event_id: int) -> Response:
         event = get_managed_event(session, actor, event_id)
         page = list_attendees(session, event_id=event.id, status=query.get("status"), page=asked)
     document, headers = list_document([attendee_document(row, event) for row in page.rows], page, asked)
-    return json_response(document, headers={**headers, **_PERSONAL})
+    return json_response(document, headers={**headers, **NO_STORE})

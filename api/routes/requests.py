@@ -11,9 +11,9 @@ from flask import Blueprint, Response, request
 
 from api.auth import Identity, current_identity, require_actor
 from api.container import Container, get_container
-from api.line_requests import NO_STORE, get_status, read_document
+from api.line_requests import get_status, read_document
 from api.parsing import load_query
-from api.responses import json_response
+from api.responses import NO_STORE, json_response
 from api.schemas.requests import RequestListSchema, WaitSchema
 from api.stream_tokens import is_valid_stream_token
 from shared.db import transaction

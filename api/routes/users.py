@@ -5,8 +5,8 @@ from flask import Blueprint, Response, g
 from api.auth import require_actor
 from api.container import get_container
 from api.parsing import StrictSchema, load_body
-from api.responses import json_response
-from api.routes.accounts import NO_STORE, close_own_account, finish_closing
+from api.responses import NO_STORE, json_response
+from api.routes.accounts import close_own_account, finish_closing
 from api.schemas.users import UserChangeSchema, user_document
 from shared.db import transaction
 from shared.services import accounts, users

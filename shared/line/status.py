@@ -22,7 +22,6 @@ class LineJob:
     accepted_at: str
     arrival: int
     withdrawn: bool
-    taken: bool
     position: int | None
     ahead: int | None
     rate: float | None
@@ -70,7 +69,6 @@ def _line_job(job_id: uuid.UUID, reply: list[bytes]) -> LineJob | str:
         accepted_at=accepted_at.decode(),
         arrival=int(arrival),
         withdrawn=withdrawn == b"1",
-        taken=status == b"started",
         position=int(reply[7]) if undecided else None,
         ahead=int(reply[8]) if undecided else None,
         rate=float(reply[9]) if undecided and reply[9] else None,

@@ -31,7 +31,6 @@ class RequestStatus:
     position: int | None = None
     ahead: int | None = None
     rate: float | None = None
-    taken: bool = False
     result: dict[str, Any] | None = None
 
     @property
@@ -129,6 +128,5 @@ def _of_line_job(job: LineJob) -> RequestStatus:
         position=job.position,
         ahead=job.ahead,
         rate=job.rate,
-        taken=job.taken,
         result=result,
     )
