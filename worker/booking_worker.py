@@ -42,7 +42,7 @@ GIVEN_AWAY_SECONDS: Final = 3.0  # a partition given away is left to others for 
 WORKER_TTL_SECONDS: Final = 60  # a killed worker stays as a ghost in `rq info` this long
 
 # Tiny batches eat the CPU that the API needs on the same machine: after one below 64, 5 ms of patience gave
-# 13 % more accepts a second; a request that finds an idle line does not notice.
+# 13 % more accepts a second in a prototype; a request that finds an idle line does not notice.
 SMALL_BATCH: Final = 64
 PATIENCE_SECONDS: Final = 0.005
 

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -39,10 +39,6 @@ class RequestStatus:
         return self.result is not None
 
 
-# Ledger rows that answer a request; the others are written by the control plane.
-_REQUEST_KINDS: Final = KINDS
-
-
 def find_status(
     engine: Engine, line: LineClient, job_id: uuid.UUID, subjects: tuple[str, str] | None
 ) -> RequestStatus | None:
@@ -72,7 +68,7 @@ def _find_in_ledger(engine: Engine, job_id: uuid.UUID) -> RequestStatus | None:
             recorded = find_recorded(session, job_id)
     except (SQLAlchemyError, OSError) as error:
         raise UnavailableError("database_unavailable") from error
-    if recorded is None or recorded.row.kind not in _REQUEST_KINDS:
+    if recorded is None or recorded.row.kind not in KINDS:
         return None
     return of_recorded(recorded)
 
@@ -90,9 +86,7 @@ def list_requests(
         if isinstance(found, LineJob):
             statuses[job_id] = _of_line_job(found)
     with transaction(engine) as session:
-        for recorded in list_recorded_of_user(
-            session, user_id, kinds=_REQUEST_KINDS, before=before, limit=limit
-        ):
+        for recorded in list_recorded_of_user(session, user_id, kinds=KINDS, before=before, limit=limit):
             statuses[recorded.row.job_id] = of_recorded(recorded)
     return [statuses[job_id] for job_id in sorted(statuses, reverse=True)[:limit]]
 
