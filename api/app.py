@@ -12,17 +12,7 @@ from api.auth import init_jwt
 from api.container import make_container
 from api.parsing import BIGINT_MAX, BODY_BYTES_MAX
 from api.problems import register_error_handlers
-from api.routes import (
-    accounts,
-    bookings,
-    event_bookings,
-    event_decisions,
-    event_slots,
-    events,
-    health,
-    requests,
-    users,
-)
+from api.routes import API_ROUTES, ROOT_ROUTES
 from shared.logs import request_id_var
 from shared.settings import Settings
 
@@ -57,9 +47,10 @@ def create_app(settings: Settings) -> Flask:
     register_error_handlers(app)
     app.before_request(_begin)
     app.after_request(_finish)
-    app.register_blueprint(health.blueprint)
-    for module in (accounts, users, events, event_slots, event_bookings, event_decisions, requests, bookings):
-        app.register_blueprint(module.blueprint, url_prefix="/api")
+    for blueprint in ROOT_ROUTES:
+        app.register_blueprint(blueprint)
+    for blueprint in API_ROUTES:
+        app.register_blueprint(blueprint, url_prefix="/api")
     return app
 
 
