@@ -1,0 +1,44 @@
+"""Who acts in tests over HTTP: a host with their events, an admin, an attendee."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Engine
+
+from shared.models import User
+from tests.event_calls import event_body
+from tests.factories import auth_header, make_user
+
+
+@pytest.fixture
+def host(engine: Engine) -> User:
+    return make_user(engine, role="host", name="Hanna Host")
+
+
+@pytest.fixture
+def as_host(app: Flask, host: User) -> dict[str, str]:
+    return auth_header(app, host)
+
+
+@pytest.fixture
+def as_admin(app: Flask, engine: Engine) -> dict[str, str]:
+    return auth_header(app, make_user(engine, role="admin"))
+
+
+@pytest.fixture
+def as_attendee(app: Flask, engine: Engine) -> dict[str, str]:
+    return auth_header(app, make_user(engine))
+
+
+@pytest.fixture
+def create(client: FlaskClient, as_host: dict[str, str]) -> Callable[..., dict[str, Any]]:
+    def create_over_http(**fields: Any) -> dict[str, Any]:
+        answer = client.post("/api/events", json=event_body(**fields), headers=as_host)
+        assert answer.status_code == 201, answer.text
+        document: dict[str, Any] = answer.json
+        return document
+
+    return create_over_http
