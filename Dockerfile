@@ -12,7 +12,9 @@ RUN python -m venv /opt/guichet && /opt/guichet/bin/pip install --no-cache-dir -
 
 FROM python:3.12-slim
 ENV PATH=/opt/guichet/bin:$PATH PYTHONUNBUFFERED=1 GUICHET_ENV=production GUICHET_DATA=/var/lib/guichet
-RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/guichet guichet
+# The folder of figures is there before a volume is mounted on it, or root would own it.
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/guichet guichet \
+    && install --directory --owner=guichet /var/lib/guichet/metrics
 COPY --from=build /opt/guichet /opt/guichet
 WORKDIR /var/lib/guichet
 USER guichet

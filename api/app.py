@@ -2,17 +2,26 @@
 
 import re
 import uuid
+from collections.abc import Callable
+from time import perf_counter
 from typing import Final
 
 from flask import Flask, Response, g, request
+from flask.globals import request_ctx
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
+from api.access_log import AccessLog
 from api.auth import init_jwt
+from api.compression import compress
+from api.console import init_console
 from api.container import make_container
+from api.cors import init_cors
 from api.parsing import BIGINT_MAX, BODY_BYTES_MAX
 from api.problems import register_error_handlers
+from api.rate_limits import RateLimits
 from api.routes import API_ROUTES, ROOT_ROUTES
+from api.security_headers import make_adder
 from shared.logs import request_id_var
 from shared.settings import Settings
 
@@ -34,10 +43,12 @@ class BigintConverter(IntegerConverter):
 def create_app(settings: Settings) -> Flask:
     """Builds the application of one process. Connects to nothing until it is asked something."""
     app = Flask("guichet", static_folder=None)
-    app.extensions["guichet"] = make_container(settings)
+    container = make_container(settings)
+    app.extensions["guichet"] = container
     # Werkzeug cuts a chunked body off there without a word: the byte too many says that it was longer.
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX + 1
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # it would redirect to whatever host the request names
     app.url_map.converters["int"] = BigintConverter
     if settings.trusted_proxy_hops:
         # The exact number of proxies: one too many, and X-Forwarded-For chooses whose limit counts.
@@ -45,23 +56,41 @@ def create_app(settings: Settings) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     init_jwt(app, settings)
     register_error_handlers(app)
-    app.before_request(_begin)
-    app.after_request(_finish)
+    app.before_request(_make_begin(container.limits))
+    init_cors(app, settings)  # runs after what is registered after it
+    app.after_request(_make_finish(settings, container.access_log))
     for blueprint in ROOT_ROUTES:
         app.register_blueprint(blueprint)
     for blueprint in API_ROUTES:
         app.register_blueprint(blueprint, url_prefix="/api")
+    init_console(app)
     return app
 
 
-def _begin() -> None:
-    """The client's request id if it is sane, else a new one; the job carries it."""
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-    request_id_var.set(g.request_id)
+def _make_begin(limits: RateLimits) -> Callable[[], None]:
+    """What every request goes through first. One function, as for responses: Flask takes its time for each."""
+
+    def begin() -> None:
+        """The client's request id if it is sane, else a new one; the job carries it. Then its limits."""
+        g.started_at = perf_counter()
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if _SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        request_id_var.set(g.request_id)
+        g.answer_headers = [("X-Request-ID", g.request_id)]
+        limits.check()
+
+    return begin
 
 
-def _finish(response: Response) -> Response:
-    response.headers["X-Request-ID"] = g.get("request_id", "")
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+def _make_finish(settings: Settings, access_log: AccessLog) -> Callable[[Response], Response]:
+    """What every response goes through, those of errors too."""
+    add_headers = make_adder(settings)
+
+    def finish(response: Response) -> Response:
+        asked = request_ctx.request  # `request` looks for itself at every mention, half a microsecond each
+        add_headers(response, asked, g.answer_headers)
+        compress(response, asked)
+        access_log.finish(response)
+        return response
+
+    return finish

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager, decode_token
 from flask_jwt_extended.exceptions import JWTDecodeError, JWTExtendedException
 from jwt import PyJWTError
@@ -111,6 +111,7 @@ def current_identity() -> Identity:
     if identity is None:
         identity = _decode_access_token(token)
         verified.add(token, identity)
+    g.user_id = identity.user_id  # for the access log
     return identity
 
 

@@ -3,18 +3,24 @@
 from dataclasses import dataclass
 
 from flask import current_app
+from redis import Redis
 
+from api.access_log import AccessLog
 from api.impressions import ImpressionCounter
+from api.rate_limits import RateLimits
 from api.waiting import DecisionHub
 from shared.db import Engine, make_engine
 from shared.line.client import API_SOCKET_TIMEOUT_SECONDS, make_redis
+from shared.metrics.sharing import SharedFigures
 from shared.services.event_snapshots import EventSnapshots
 from shared.services.line import LineClient
+from shared.services.line_figures import LineFigures
 from shared.services.line_gate import LineGate
 from shared.services.passwords import Passwords
 from shared.settings import Settings
 
 REDIS_CONNECTIONS_MAX = 64
+CONSOLE_CONNECTIONS_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +35,34 @@ class Container:
     hub: DecisionHub
     passwords: Passwords
     impressions: ImpressionCounter
+    limits: RateLimits
+    figures: SharedFigures
+    line_figures: LineFigures
+    access_log: AccessLog
+    console_redis: "Redis"  # of the console alone: whoever looks never takes the line's connections
 
     def start(self) -> None:
         """Starts what a serving process does beside its requests; after the fork."""
         self.gate.watch()
         self.snapshots.start()
         self.hub.start()
+        self.limits.start()
+        self.figures.start()
+        self.access_log.start()
 
     def close(self) -> None:
         """Stops the threads and closes the connections."""
         self.gate.close()
         self.impressions.close()
+        self.limits.close()
+        self.figures.close()
+        self.access_log.close()
         self.hub.close()
         self.snapshots.close()
         self.engine.dispose()
         self.line.runner.close()
         self.line.runner.redis.connection_pool.disconnect()
+        self.console_redis.connection_pool.disconnect()
 
 
 def make_container(settings: Settings) -> Container:
@@ -63,6 +81,15 @@ def make_container(settings: Settings) -> Container:
         hub=DecisionHub(make_redis(settings.redis_url, max_connections=2)),
         passwords=Passwords(settings),
         impressions=ImpressionCounter(engine),
+        figures=SharedFigures(settings.metrics_folder),
+        line_figures=LineFigures(engine, redis, settings.partitions),
+        access_log=AccessLog(enabled=settings.access_log),
+        console_redis=make_redis(
+            settings.redis_url,
+            max_connections=CONSOLE_CONNECTIONS_MAX,
+            socket_timeout=API_SOCKET_TIMEOUT_SECONDS,
+        ),
+        limits=RateLimits(settings, make_redis(settings.redis_url, max_connections=2), gate),
     )
 
 

@@ -5,7 +5,7 @@ rate limits, 400, 405, 500, 503 …) is added by the generator; a route says onl
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Final, Literal, TypeVar
 
 from marshmallow import Schema
@@ -20,7 +20,7 @@ _View = TypeVar("_View", bound=Callable[..., object])
 _ATTRIBUTE: Final = "guichet_operation"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One status that a route answers with. `document` is None for an answer without a body, a marshmallow
     schema of the JSON, or for other media types the name of one string.
@@ -30,9 +30,11 @@ class Answer:
 
     description: str
     document: type[Schema] | None = None
+    _: KW_ONLY
     media_type: str = JSON
     headers: tuple[str, ...] = ()
     example: object = None
+    also: tuple[str, ...] = ()  # further media types that Accept may ask for, each one string
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,7 @@ class Operation:
     problems: tuple[str, ...] = ()  # codes that only this route answers with
     request_headers: tuple[str, ...] = ()  # such as If-Match, Prefer, Idempotency-Key
     path: Mapping[str, str] = field(default_factory=dict)  # parameter → what it is
+    local: bool = False  # this process answers alone: no database, no line
 
 
 def describe(
@@ -63,6 +66,7 @@ def describe(
     problems: tuple[str, ...] = (),
     request_headers: tuple[str, ...] = (),
     path: Mapping[str, str] | None = None,
+    local: bool = False,
 ) -> Callable[[_View], _View]:
     """Attaches the operation to a view and gives the same function back: a request pays nothing for it.
 
@@ -79,6 +83,7 @@ def describe(
         problems=problems,
         request_headers=request_headers,
         path=path or {},
+        local=local,
     )
 
     def attach(view: _View) -> _View:

@@ -1,4 +1,6 @@
-"""Fields of bodies and queries that several nouns have: instants, and booleans in a query string."""
+"""Fields that several nouns have: instants coming in and going out, booleans in a query string; what the document
+says about a field.
+"""
 
 import re
 from datetime import UTC, datetime
@@ -9,8 +11,18 @@ from marshmallow import fields
 from shared.clock import parse_rfc3339
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_WRITTEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 _FIRST_YEAR = 1970
 _LAST_YEAR = 9998  # a year of room, so that no later sum leaves what a datetime can hold
+
+
+def about(description: str, example: object = None) -> dict[str, Any]:
+    """A field's `metadata` for the OpenAPI document: what it is, and a value it may have. Where the value is an
+    object with fields of its own, those have the examples.
+    """
+    return (
+        {"description": description} if example is None else {"description": description, "example": example}
+    )
 
 
 class Instant(fields.Field[datetime]):
@@ -43,3 +55,18 @@ class QueryBoolean(fields.Field[bool]):
         if value in ("false", "0"):
             return False
         raise self.make_error("invalid")
+
+
+class InstantText(fields.String):
+    """An instant in an answer, as `shared.clock.rfc3339` writes it: UTC, six digits of a second."""
+
+    default_error_messages = {"invalid": "Must be an instant in UTC with six digits."}  # noqa: RUF012 - as above
+
+    def __init__(self, *, metadata: dict[str, Any], **kwargs: Any) -> None:  # noqa: ANN401 - marshmallow's options
+        super().__init__(metadata={"format": "date-time", **metadata}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:  # noqa: ANN401
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        if not _WRITTEN.fullmatch(text):
+            raise self.make_error("invalid")
+        return text

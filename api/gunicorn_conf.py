@@ -22,9 +22,22 @@ timeout = 60
 graceful_timeout = 5
 preload_app = False
 proc_name = "guichet-web"
-accesslog = None  # query strings may carry stream tokens, and the line's own ledger says more
+accesslog = None  # api/access_log.py writes one without query strings, which may carry stream tokens
 errorlog = "-"
 loglevel = "warning"
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "shared.logs.JsonFormatter"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}
+    },
+    "root": {"level": _settings.log_level, "handlers": ["stderr"]},
+    "loggers": {
+        "gunicorn.error": {"level": "WARNING", "handlers": ["stderr"], "propagate": False},
+        "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
+    },
+}
 
 
 def post_fork(_server: Any, _worker: Any) -> None:  # noqa: ANN401 - gunicorn's signature
@@ -36,4 +49,15 @@ def post_fork(_server: Any, _worker: Any) -> None:  # noqa: ANN401 - gunicorn's 
 
 def post_worker_init(worker: Any) -> None:  # noqa: ANN401 - gunicorn's signature
     """Starts the process' own threads: watching the servers, refreshing event snapshots."""
+    from api.gunicorn_problems import install  # noqa: PLC0415 - only in workers
+
+    install(_settings.base_url)
     worker.wsgi.extensions["guichet"].start()
+
+
+def worker_exit(_server: Any, worker: Any) -> None:  # noqa: ANN401 - gunicorn's signature
+    """Writes what the process still keeps in memory: figures, the last lines of the access log."""
+    if worker.wsgi is not None:
+        container = worker.wsgi.extensions["guichet"]
+        container.access_log.close()
+        container.figures.close()

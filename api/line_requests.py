@@ -12,7 +12,13 @@ from api.idempotency import REPLAYED, fingerprint_of, idempotency_key
 from api.prefer import preferred_wait
 from api.problems import problem
 from api.responses import NO_STORE, json_response
-from api.schemas.requests import accepted_document, eta_seconds, retry_after, status_document
+from api.schemas.requests import (
+    accepted_document,
+    eta_seconds,
+    retry_after,
+    status_document,
+    undecided_document,
+)
 from api.stream_tokens import make_stream_token
 from shared.clock import rfc3339, utc_now
 from shared.domain.outcomes import CONFIRMED, FAILED, REJECTED
@@ -136,10 +142,12 @@ def _submit(
         answer = container.line.accept(request, door)
     except UnavailableError as error:
         if error.code == "accept_unknown":
+            g.job_id = request.job_id  # for the access log, here and below
             raise _accept_unknown(request.job_id) from error
         raise
     if isinstance(answer, Refused):
         raise _refusal(answer, snapshot, container)
+    g.job_id = answer.job_id
     headers = dict(NO_STORE)
     replayed = not isinstance(answer, Accepted) and answer.job_id != request.job_id
     if replayed:
@@ -194,7 +202,7 @@ def decision_response(container: Container, status: RequestStatus, headers: dict
     if not status.is_decided:
         headers["Location"] = document["links"]["status"]
         headers["Retry-After"] = retry_after(document["eta_seconds"])
-        return json_response(document, status=202, headers=headers)
+        return json_response(undecided_document(document), status=202, headers=headers)
     if outcome in (REJECTED, FAILED):
         code = document["reason"]
         return problem(
@@ -210,6 +218,9 @@ def _refusal(refused: Refused, snapshot: EventSnapshot | None, container: Contai
     facts: dict[str, Any] = {}
     if refused.retry_after_seconds is not None:
         facts["retry_after_seconds"] = refused.retry_after_seconds
+        if refused.code == "rate_limited":
+            facts["policy"] = container.limits.booking.name
+            container.limits.booking_refused(refused.retry_after_seconds)
     if refused.scope is not None:
         facts["scope"] = refused.scope
     if refused.code == "too_many_undecided":

@@ -11,11 +11,11 @@ from urllib.parse import urlencode
 
 import orjson
 from flask import request
-from marshmallow import fields, validate
+from marshmallow import Schema, fields, validate
 
 from api.container import get_container
-from api.fields import QueryBoolean
-from api.parsing import BIGINT_MAX, QueryInteger, StrictSchema
+from api.fields import QueryBoolean, about
+from api.parsing import BIGINT_MAX, QueryInteger, StrictInteger, StrictSchema
 from shared.clock import from_micros, to_micros
 from shared.errors import InvalidInputError
 from shared.store.paging import Key, Page, PageRequest, Position
@@ -37,15 +37,57 @@ class Sort:
     descending: bool = False
 
 
+_SORT: Final = about("The field to sort by; ties are broken by id.")
+
+
+def sort_field(sorts: Mapping[str, Sort]) -> fields.String:
+    """The `sort` parameter of a list that sorts by `sorts`; the first is the default."""
+    error = f"Must be one of: {', '.join(sorts)}."
+    metadata = {**_SORT, "default": next(iter(sorts))}
+    return fields.String(validate=validate.OneOf([*sorts], error=error), metadata=metadata)
+
+
 class PagingSchema(StrictSchema):
     """Query parameters of every list; subclasses add filters."""
 
-    limit = QueryInteger(minimum=1, maximum=LIMIT_MAX)
-    offset = QueryInteger(minimum=0, maximum=OFFSET_MAX)
-    cursor = fields.String(validate=validate.Length(min=1, max=CURSOR_CHARACTERS_MAX))
-    sort = fields.String()
-    order = fields.String(validate=validate.OneOf(["asc", "desc"]))
-    with_total = QueryBoolean()
+    limit = QueryInteger(
+        minimum=1, maximum=LIMIT_MAX, metadata=about(f"Items a page; {LIMIT_DEFAULT} unless given.", 20)
+    )
+    offset = QueryInteger(
+        minimum=0,
+        maximum=OFFSET_MAX,
+        metadata=about("Items to skip; a cursor is cheaper, and misses nothing. Not with `cursor`."),
+    )
+    cursor = fields.String(
+        validate=validate.Length(min=1, max=CURSOR_CHARACTERS_MAX),
+        metadata=about("`next_cursor` of the page before, with the same `sort` and `order`."),
+    )
+    sort = fields.String(metadata=_SORT)
+    order = fields.String(
+        validate=validate.OneOf(["asc", "desc"]),
+        metadata=about("Up or down; the default is the field's own."),
+    )
+    with_total = QueryBoolean(metadata=about("Whether to count all items, which costs a second look."))
+
+
+def list_document_of(item: type[Schema], *, with_total: bool = True) -> type[StrictSchema]:
+    """The schema of a list of `item`, as `list_document` makes it; `FooDocument` gives `FooListDocument`."""
+    members: dict[str, Any] = {
+        "__doc__": "One page of a list.",
+        "items": fields.List(
+            fields.Nested(item), required=True, metadata=about("The page, in the order asked for.")
+        ),
+        "next_cursor": fields.String(
+            required=True,
+            allow_none=True,
+            metadata=about("Where the next page starts; null on the last one."),
+        ),
+    }
+    if with_total:
+        members["total"] = StrictInteger(
+            minimum=0, metadata=about("Items on all pages; only with `with_total=true`.", 137)
+        )
+    return type(f"{item.__name__.removesuffix('Document')}ListDocument", (StrictSchema,), members)
 
 
 def page_request(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from flask import request
+from gunicorn.http.errors import ParseException
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
@@ -77,11 +78,17 @@ class Text(fields.String):
 def load_body(schema: Schema) -> dict[str, Any]:
     """The body, checked against `schema`. An empty body counts as `{}`.
 
-    Raises 413 and 415 as werkzeug's exceptions, GuichetError `malformed_json`, InvalidInputError.
+    Raises 413 and 415 as werkzeug's exceptions, GuichetError `bad_request` for a body that was cut off or is not
+    what its chunks say, `malformed_json`, InvalidInputError.
     """
-    raw = request.get_data(cache=True)
+    try:
+        raw = request.get_data(cache=True)
+    except (OSError, ParseException) as error:  # chunks that are none, or a client that has gone
+        raise GuichetError("bad_request", "The body could not be read.") from error
     if len(raw) > BODY_BYTES_MAX:
         raise RequestEntityTooLarge
+    if len(raw) < (request.content_length or 0):
+        raise GuichetError("bad_request", "The body is shorter than its Content-Length.")
     if not raw:
         return load_data(schema, {})
     if request.mimetype != "application/json":

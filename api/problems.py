@@ -9,6 +9,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from api.container import get_container
+from api.responses import JsonResponse
 from shared.db import DATABASE_AWAY
 from shared.domain.outcomes import REASONS
 from shared.errors import GuichetError, InvalidInputError, UnavailableError
@@ -23,7 +24,10 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "bad_request": (400, "The request is not valid HTTP or misuses a header or parameter."),
     "unauthenticated": (401, "The access token is missing, malformed, expired or revoked."),
     "invalid_credentials": (401, "The e-mail address or the password is wrong."),
+    "console_session_required": (401, "The console is for admins who have signed in at /login."),
     "forbidden": (403, "Your role may not do this."),
+    "cross_site": (403, "The browser did not send this from one of our own pages."),
+    "console_read_only": (403, "The console only shows this; it does not change it."),
     "not_found": (404, "There is nothing at this address."),
     "event_not_found": (404, REASONS["event_not_found"]),
     "booking_not_found": (404, REASONS["booking_not_found"]),
@@ -89,12 +93,17 @@ def problem(
         "request_id": g.get("request_id"),
         **facts,
     }
-    response = Response(orjson.dumps(body), status=status, content_type=MEDIA_TYPE)
-    response.headers["Cache-Control"] = "no-store"
+    own = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store", **(headers or {})}
     if status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = 'Bearer realm="guichet"'
-    response.headers.update(headers or {})
-    return response
+        own.setdefault("WWW-Authenticate", _challenge(code))
+    return JsonResponse(orjson.dumps(body), status=status, headers=own)
+
+
+def _challenge(code: str) -> str:
+    """RFC 6750: without an error for who sent no token. A wrong password makes no token invalid."""
+    challenge = 'Bearer realm="guichet"'
+    sent = request.headers.get("Authorization", "").lower().startswith("bearer ") or "token" in request.args
+    return f'{challenge}, error="invalid_token"' if sent and code == "unauthenticated" else challenge
 
 
 _HTTP_CODES = {
@@ -143,12 +152,8 @@ def register_error_handlers(app: Flask) -> None:
         code = _HTTP_CODES.get(
             status, "bad_request" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "internal_error"
         )
-        headers = (
-            {"Allow": error.get_response().headers["Allow"]}
-            if status == HTTPStatus.METHOD_NOT_ALLOWED
-            else {}
-        )
-        return problem(code, headers=headers)
+        allow = error.get_response().headers.get("Allow") if status == HTTPStatus.METHOD_NOT_ALLOWED else None
+        return problem(code, headers={} if allow is None else {"Allow": allow})
 
     @app.errorhandler(Exception)
     def crashed(error: Exception) -> Response:

@@ -1,4 +1,6 @@
-"""`guichet audit`: checks every promise on a live database, and with Redis while it still knows."""
+"""`guichet audit`: checks every promise on a live database, and with Redis while it still knows; `--repair` first
+mends Redis from the ledger.
+"""
 
 import sys
 import time
@@ -29,6 +31,10 @@ SHOWN_DEFAULT: Final = 20
 @click.option("--redis/--no-redis", "with_redis", default=True, help="Compare with Redis too.")
 @click.option("--database-url", help="Instead of DATABASE_URL.")
 @click.option("--redis-url", help="Instead of REDIS_URL.")
+@click.option(
+    "--repair", "with_repair", is_flag=True, help="Mend Redis from the ledger first. Stop the workers."
+)
+@click.option("--dry-run", is_flag=True, help="With --repair: say what would be mended, change nothing.")
 def command(
     *,
     event_id: int | None,
@@ -37,8 +43,23 @@ def command(
     with_redis: bool,
     database_url: str | None,
     redis_url: str | None,
+    with_repair: bool,
+    dry_run: bool,
 ) -> None:
-    """Replay every ledger and compare it with the tables and the line. Exits 1 when anything is wrong."""
+    """Replay every ledger and compare it with the tables and the line. Exits 1 when anything is wrong.
+
+    --repair mends Redis from the ledger, never the ledger, and audits afterwards. Booking workers must be stopped;
+    when nothing runs on the data folder, its servers are started for the time of the command.
+    """
+    if dry_run and not with_repair:
+        raise click.UsageError("--dry-run goes with --repair.")
+    if with_repair:
+        if event_id is not None or not with_redis:
+            raise click.UsageError("--repair mends the whole line: without --event and --no-redis.")
+        from scripts.repairs import repair_and_audit
+
+        settings = _settings(database_url, redis_url, complete=False)
+        sys.exit(0 if repair_and_audit(settings, as_json=as_json, show=show, dry_run=dry_run) else 1)
     settings = _settings(database_url, redis_url)
     started = time.perf_counter()
     tally = run_audit(settings, event_id=event_id, with_redis=with_redis)
@@ -47,15 +68,15 @@ def command(
         document = tally.document() | {"event_id": event_id, "seconds": round(seconds, 3)}
         sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
     else:
-        _show(Console(), tally, seconds, show)
+        show_tally(Console(), tally, seconds, show)
     if not tally.ok:
         sys.exit(1)
 
 
-def _settings(database_url: str | None, redis_url: str | None) -> Settings:
+def _settings(database_url: str | None, redis_url: str | None, *, complete: bool = True) -> Settings:
     """A database named here is not compared with a Redis that was named elsewhere."""
     if database_url is None:
-        settings = load_command_settings(needs=("database_url",))
+        settings = load_command_settings(needs=("database_url",)) if complete else read_settings()
     else:
         settings = replace(read_settings(), database_url=sqlalchemy_url(database_url), redis_url="")
     return replace(settings, redis_url=redis_url) if redis_url else settings
@@ -82,7 +103,8 @@ def run_audit(settings: Settings, *, event_id: int | None = None, with_redis: bo
     return tally
 
 
-def _show(console: Console, tally: Tally, seconds: float, show: int) -> None:
+def show_tally(console: Console, tally: Tally, seconds: float, show: int) -> None:
+    """The report as people read it."""
     table = Table(title=f"audit: {tally.examined['rules']:,} ledger rows in {seconds:.1f} s")
     table.add_column("check")
     table.add_column("what must hold", overflow="fold")

@@ -7,12 +7,17 @@ import click
 # command → module in scripts/; the module's `command` is a click.Command.
 COMMANDS = {
     "audit": "scripts.audit",
+    "backup": "scripts.backup",
     "bench": "scripts.bench",
     "create-admin": "scripts.create_admin",
     "loadtest": "scripts.loadtest",
     "migrate": "scripts.migrate",
+    "postman": "scripts.postman",
+    "queue": "scripts.queue",
+    "restore": "scripts.restore",
     "seed": "scripts.seed",
     "tokens": "scripts.tokens",
+    "top": "scripts.top",
     "up": "scripts.up",
 }
 

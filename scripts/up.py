@@ -1,6 +1,7 @@
 """`guichet up`: a whole installation in one terminal, on servers of its own where none are given."""
 
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -69,6 +70,8 @@ def _run(stopping: threading.Event, *, workers: int, procfile: Path) -> None:
         stack.callback(data_folder.remove_run_file, folder)
         _end_leftovers(folder)
         settings = replace(settings, data_dir=folder, port=_free_port(settings.port))
+        if not settings.metrics_dir:  # figures start from zero; a folder that somebody named is theirs
+            shutil.rmtree(settings.metrics_folder, ignore_errors=True)
         servers = Servers(settings, folder)
         stack.callback(servers.stop)
         settings = servers.start(settings)

@@ -8,6 +8,8 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
+from shared.metrics.statements import measure_statements
+
 # Entrypoints name the session's type from here: SQLAlchemy itself stays behind this room's door.
 __all__ = [
     "DATABASE_AWAY",
@@ -26,7 +28,7 @@ DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutErr
 SILENT_SERVER_SECONDS = 40
 
 # The newest migration this code needs; a contract test compares it with migrations/versions.
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 
 # Server-side limits of a control-plane transaction. Client-side alarms could fire inside COMMIT.
 _SESSION_OPTIONS = (
@@ -40,7 +42,7 @@ def make_engine(database_url: str, *, pool_size: int = 8) -> Engine:
     A dead peer is noticed after 5 s without an acknowledgement (`tcp_user_timeout`), never after the kernel's
     15 minutes.
     """
-    return create_engine(
+    engine = create_engine(
         database_url,
         pool_size=pool_size,
         max_overflow=0,
@@ -54,6 +56,8 @@ def make_engine(database_url: str, *, pool_size: int = 8) -> Engine:
             "options": _SESSION_OPTIONS,
         },
     )
+    measure_statements(engine)
+    return engine
 
 
 def wait_with_greenlets() -> None:

@@ -35,6 +35,11 @@ def uuid7() -> uuid.UUID:
     return uuid.UUID(int=(tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | randomness)
 
 
+def first_uuid7(milliseconds: int) -> uuid.UUID:
+    """The least UUIDv7 of this millisecond since the epoch: a bound for ids made from then on."""
+    return uuid.UUID(int=max(milliseconds, 0) << 80 | 0x7 << 76 | 0b10 << 62)
+
+
 def derived_uuid(parent: uuid.UUID, part: int) -> uuid.UUID:
     """The id of slice `part` of a request worked off in slices: the same every time it is tried again.
 

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on stderr, with the request's and the job's id where known."""
+"""Structured logs: one JSON object a line on stderr, with the request's, the job's and the run's id where known."""
 
 import json
 import logging
@@ -10,6 +10,7 @@ import orjson
 from shared.clock import from_micros, rfc3339
 
 request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
+run_id_var: ContextVar[str | None] = ContextVar("run_id", default=None)  # one turn of one schedule entry
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -27,6 +28,8 @@ class JsonFormatter(logging.Formatter):
         }
         if request_id := request_id_var.get():
             line["request_id"] = request_id
+        if run_id := run_id_var.get():
+            line["run_id"] = run_id
         line.update((key, value) for key, value in record.__dict__.items() if key not in _STANDARD)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

@@ -11,6 +11,9 @@ DOCUMENTED_SECRETS = frozenset({"replace-me-with-32-or-more-random-bytes"})
 MIN_SECRET_BYTES = 32
 MIN_DISTINCT_CHARACTERS = 10
 
+ANY_ORIGIN = "*"
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+
 Environment = Literal["development", "production", "test"]
 Durability = Literal["strict", "relaxed"]
 
@@ -31,6 +34,7 @@ class Settings:
     durability: Durability = "strict"
     base_url: str = ""  # public address for links; empty: links are relative
     trusted_proxy_hops: int = 0
+    cors_origins: str = ""  # comma-separated; empty: no page of another origin may ask
     log_level: str = "INFO"
 
     # the line
@@ -45,6 +49,11 @@ class Settings:
     job_ttl_seconds: int = 3600
     jobs_kept_max: int = 50_000  # decided jobs kept in Redis, per partition
     idempotency_ttl_seconds: int = 86_400
+
+    # what one client may ask for; booking requests have their own limit above
+    general_rate_per_minute: int = 600
+    login_rate_per_minute: int = 60  # per address: a school or an office may share one
+    poll_rate_per_second: int = 20  # status and streams
 
     # policies
     cancel_until_seconds: int = 86_400  # before the start
@@ -61,12 +70,21 @@ class Settings:
     # processes
     port: int = 8000
     web_processes: int = 2
+    access_log: bool = True  # one line a request
+    metrics_dir: str = ""  # where processes leave their figures for /metrics; empty: see metrics_folder
+    console_writable: bool = False  # whether /rq may change background tasks
+    metrics_token: str = ""  # what a scraper shows; empty: only private addresses may scrape
     database_pool_size: int = 8  # per API process
 
     @property
     def is_production(self) -> bool:
         """True when weak secrets and demo data are refused."""
         return self.env == "production"
+
+    @property
+    def metrics_folder(self) -> Path:
+        """Where this machine's processes leave their figures for each other's `/metrics`."""
+        return Path(self.metrics_dir) if self.metrics_dir else self.data_dir / "metrics"
 
 
 # Variables that other platforms already name; everything else is GUICHET_<FIELD>.
@@ -112,6 +130,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     settings = Settings(**values)
     if settings.is_production:
         _refuse_weak_secret(settings.secret_key)
+        _refuse_any_origin(settings.cors_origins)
     return settings
 
 
@@ -121,6 +140,8 @@ def _parse(field_name: str, raw: str, default: object) -> object:
         if raw not in _CHOICES[field_name]:
             raise SettingsError(f"{variable}={raw!r}: expected one of {', '.join(_CHOICES[field_name])}")
         return raw
+    if field_name == "cors_origins":
+        return _origins(raw)
     if field_name.endswith("_url"):
         return _url(field_name, raw)
     if isinstance(default, Path):
@@ -152,6 +173,22 @@ def _url(field_name: str, raw: str) -> str:
     if field_name == "database_url":
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", raw)
     return raw.rstrip("/") if field_name == "base_url" else raw
+
+
+def _origins(raw: str) -> str:
+    """Origins as browsers send them: scheme, host, port if it is not the usual one, and no path."""
+    origins = [origin.strip() for origin in raw.split(",")]
+    for origin in origins:
+        if origin != ANY_ORIGIN and not _ORIGIN.fullmatch(origin):
+            raise SettingsError(
+                f"{variable_name('cors_origins')}: {origin!r} is no origin; expected https://host or https://host:port"
+            )
+    return ",".join(origins)
+
+
+def _refuse_any_origin(origins: str) -> None:
+    if ANY_ORIGIN in origins.split(","):
+        raise SettingsError(f"{variable_name('cors_origins')}: production needs the origins by name, not *")
 
 
 def _refuse_weak_secret(secret: str) -> None:

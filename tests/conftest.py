@@ -31,6 +31,23 @@ PARTITIONS = 8
 _TEMPLATE = "guichet_template"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of our own."""
+    parser.addoption(
+        "--contract-cases",
+        type=int,
+        default=1_000,
+        help="made-up calls for each actor in tests/contract/test_schemathesis.py",
+    )
+
+
+@pytest.fixture(scope="session")
+def contract_cases(pytestconfig: pytest.Config) -> int:
+    """How many calls are made up for each actor."""
+    count: int = pytestconfig.getoption("--contract-cases")
+    return count
+
+
 @pytest.fixture(scope="session")
 def server_dir() -> Iterator[Path]:
     """A short directory (socket paths are limited) that the database's system user may enter."""
@@ -125,6 +142,18 @@ def app(make_app: Callable[[Settings], "Flask"], settings: Settings) -> "Flask":
 
 
 @pytest.fixture
+def bare_app(make_app: Callable[[Settings], "Flask"], tmp_path: Path) -> "Flask":
+    """The application without servers: for what is answered before it would ask them."""
+    return make_app(make_settings("postgresql+psycopg2:///nowhere", "redis://localhost:1/0", tmp_path))
+
+
+@pytest.fixture
+def bare_client(bare_app: "Flask") -> "FlaskClient":
+    """Flask's test client without servers."""
+    return bare_app.test_client()
+
+
+@pytest.fixture
 def client(app: "Flask") -> "FlaskClient":
     """Flask's test client."""
     return app.test_client()
@@ -171,6 +200,9 @@ def make_settings(database_url: str, redis_url: str, data_dir: Path, **fields: A
         "hash_memory_kib": 64,
         "hash_time_cost": 1,
         "partitions": PARTITIONS,
+        "general_rate_per_minute": 1_000_000,
+        "login_rate_per_minute": 1_000_000,
+        "poll_rate_per_second": 1_000_000,
         "port": 0,
     }
     return Settings(

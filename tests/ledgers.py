@@ -10,7 +10,8 @@ import orjson
 from sqlalchemy import Engine, text
 
 from shared.domain.allocation import append_row, decide, decide_call_off_slice
-from shared.domain.ledger import EVENT_SET, GENESIS, LedgerRow, event_set_facts
+from shared.domain.drain import DrainMark, drain_facts, set_drain
+from shared.domain.ledger import DRAIN, EVENT_SET, GENESIS, LedgerRow, event_set_facts
 from shared.domain.outcomes import CANCELLED, DONE, Verdict
 from shared.domain.requests import BOOK, CALL_OFF, CANCEL, Request
 from shared.domain.snapshot import BookingState, EventState, Snapshot
@@ -63,11 +64,21 @@ class TruthfulLedger:
             price_minor=event.price_minor,
             currency=event.currency,
         )
+        return self._control_row(EVENT_SET, facts)
+
+    def drain(self, waiting: int = 1, reason: str = "The price was wrong.", **fields: Any) -> LedgerRow:
+        """An admin drains the line, in which `waiting` requests stand that were accepted by now."""
+        given = {"up_to_arrival": self.event.last_arrival + waiting, "accepted_until": self.now}
+        mark = DrainMark(reason=reason, **(given | fields))
+        set_drain(self.event, mark)
+        return self._control_row(DRAIN, drain_facts(mark))
+
+    def _control_row(self, kind: str, facts: dict[str, Any]) -> LedgerRow:
         row = append_row(
-            event,
+            self.event,
             job_id=uuid7(),
             arrival=None,
-            kind=EVENT_SET,
+            kind=kind,
             user_id=self.host_id,
             tickets=None,
             verdict=Verdict(DONE, None, facts),
@@ -129,7 +140,9 @@ class TruthfulLedger:
             bookings = [self._booking_values(booking) for booking in self.snapshot.bookings.values()]
             if bookings:
                 connection.execute(text(_BOOKING), bookings)
-            changes = [row for row in self.rows if row.kind == EVENT_SET]
+            if event.drained_up_to:
+                connection.execute(text(_DRAINED), _drain_values(event))
+            changes = [row for row in self.rows if row.kind in (EVENT_SET, DRAIN)]
             connection.execute(text(_AUDIT), [_audit_values(row) for row in changes])
 
     def _booking_values(self, booking: BookingState) -> dict[str, Any]:
@@ -171,6 +184,10 @@ def _event_values(event: EventState, host_id: int) -> dict[str, Any]:
     return values | {"host_id": host_id, "deleted_at": OPENING if event.deleted else None}
 
 
+def _drain_values(event: EventState) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in ("id", "drained_up_to", "drained_until", "drain_reason")}
+
+
 def _decision_values(row: LedgerRow) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in LedgerRow.__slots__}
     return values | {"facts": orjson.dumps(row.facts).decode()}
@@ -192,6 +209,10 @@ insert into events (id, host_id, title, time_zone, starts_at, ends_at, sales_ope
 overriding system value values (:id, :host_id, 'Concert', 'UTC', :starts_at, :starts_at, :sales_open_at,
     :sales_close_at, :sales_paused, :price_minor, :currency, :capacity, :booked, :max_per_booking, :status,
     :last_number, :last_hash, :last_arrival, :deleted_at)
+"""
+_DRAINED = """
+update events set drained_up_to = :drained_up_to, drained_until = :drained_until, drain_reason = :drain_reason
+where id = :id
 """
 _DECISION = """
 insert into decisions (job_id, event_id, number, arrival, kind, user_id, tickets, outcome, reason, booking_id,

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.domain.allocation import decide
+from shared.domain.drain import DrainMark, set_drain
 from shared.domain.ledger import GENESIS, LedgerRow
 from shared.domain.requests import BOOK, Request
 from shared.domain.snapshot import BookingState, EventState, Snapshot
@@ -111,6 +112,10 @@ class Database:
             self.bookings[booking.id] = booking
         for booking in plan.cancelled:
             self.bookings[booking.id] = booking
+
+    def drain(self, event_id: int, mark: DrainMark) -> None:
+        """An admin drains an event's line between two transactions."""
+        set_drain(self.events[event_id], mark)
 
     def _load(self, batch: Sequence[Request]) -> Snapshot:
         snapshot = Snapshot(

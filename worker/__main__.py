@@ -3,8 +3,11 @@
 import os
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from shared.logs import configure_logging
+from shared.metrics.sharing import SharedFigures
 from shared.settings import Settings, SettingsError, load_settings
 
 
@@ -12,7 +15,9 @@ def run_bookings(settings: Settings) -> int:
     """A booking worker until it is told to stop. Any number of them may run."""
     from worker.compose import make_booking_worker  # noqa: PLC0415 - each kind imports only what it runs
 
-    make_booking_worker(settings, socket.gethostname(), os.getpid()).work()
+    worker = make_booking_worker(settings, socket.gethostname(), os.getpid())
+    with sharing_figures(settings):
+        worker.work()
     return 0
 
 
@@ -20,8 +25,21 @@ def run_tasks(settings: Settings) -> int:
     """The task worker until it is told to stop."""
     from worker.compose import make_task_worker  # noqa: PLC0415
 
-    make_task_worker(settings, socket.gethostname(), os.getpid()).work()
+    worker = make_task_worker(settings, socket.gethostname(), os.getpid())
+    with sharing_figures(settings):
+        worker.work()
     return 0
+
+
+@contextmanager
+def sharing_figures(settings: Settings) -> Iterator[None]:
+    """Tells this process' figures to those that answer `/metrics`, for the length of the block."""
+    figures = SharedFigures(settings.metrics_folder)
+    figures.start()
+    try:
+        yield
+    finally:
+        figures.close()
 
 
 def main(arguments: list[str]) -> int:

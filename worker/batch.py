@@ -25,8 +25,10 @@ from shared.line import take as line_take
 from shared.line.client import ScriptRunner
 from shared.line.reply import JobReply, reply
 from shared.line.take import Claim, Taken
+from shared.metrics.families import DB_QUERIES
 from shared.settings import Settings
 from shared.store import batches
+from worker.batch_log import log_decided, log_reissued, log_set_aside, name_in, name_of
 from worker.claims import ClaimLostError, ClaimSession
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,13 @@ DEATHS_BEFORE_ALONE: Final = 2
 DEATHS_BEFORE_QUARANTINE: Final = 3
 
 DATA_ERROR_CLASSES: Final = ("22", "23")  # of SQLSTATE: data exception, integrity constraint violation
+
+# What a batch's round trips to PostgreSQL count as: the operation, and the table that it is about.
+_GUARD: Final = ("select", "line_state")
+_RECORDED: Final = ("select", "decisions")
+_LOAD: Final = ("select", "events")
+_WRITE: Final = ("insert", "decisions")
+_COMMIT: Final = ("commit", "decisions")
 
 REFERENCE_BLOCK: Final = 1000  # numbers a worker takes from the sequence at a time; its `increment by`
 
@@ -95,8 +104,10 @@ class Decisions:
 
     jobs: list[JobReply] = field(default_factory=list)
     lost: dict[str, int | None] = field(default_factory=dict)  # id → whose, where known
+    lost_request_ids: dict[str, str | None] = field(default_factory=dict)  # the same, where it could be read
     last_arrivals: dict[int, int] = field(default_factory=dict)
     last_given: dict[int, int] = field(default_factory=dict)  # the numbers that Redis had given to those
+    reissued: int = 0  # requests that got another number than Redis had given them
 
 
 class BatchRunner:
@@ -118,7 +129,8 @@ class BatchRunner:
         clients raise; whatever it raises, nothing is lost, and the next call begins from what is in flight.
         """
         started = time.perf_counter()
-        guard = batches.begin(session.cursor, claim.partition)
+        with DB_QUERIES.time(_GUARD):
+            guard = batches.begin(session.cursor, claim.partition)
         session.spoke()
         if not guard.holds:
             raise ClaimLostError
@@ -143,8 +155,9 @@ class BatchRunner:
         """Everything between take and reply: ends with the transaction committed or rolled back."""
         decisions = Decisions()
         recorded = self._find_recorded(session, taken)
+        request_ids = {str(r.job_id): r.request_id for r in taken.requests} if recorded else {}
         for job_id, (row, booking) in recorded.items():
-            decisions.jobs.append(JobReply(job_id, row.user_id, result_document(row, booking)))
+            decisions.jobs.append(_job_reply(row, booking, request_ids.get(job_id)))
             decisions.last_arrivals[row.event_id] = max(
                 decisions.last_arrivals.get(row.event_id, 0), row.arrival or 0
             )
@@ -170,7 +183,8 @@ class BatchRunner:
         if not taken.recovered and not taken.unreadable:
             return {}
         job_ids = [str(request.job_id) for request in taken.requests] + _uuids(taken.unreadable)
-        return batches.find_recorded(session.cursor, job_ids)
+        with DB_QUERIES.time(_RECORDED):
+            return batches.find_recorded(session.cursor, job_ids)
 
     def _next_part(self, claim: Claim, taken: Taken, fresh: list[Request]) -> list[Request]:
         """What this transaction decides: all, or up to a call-off, or one request when processes have died."""
@@ -193,9 +207,7 @@ class BatchRunner:
     def _begin_alone(self, claim: Claim, request: Request) -> None:
         deaths = line_take.begin_alone(self._runner, claim, request.job_id, self.instance)
         if deaths >= DEATHS_BEFORE_QUARANTINE:
-            log.error(
-                "quarantine: processes ended with it", extra={"job_id": str(request.job_id), "deaths": deaths}
-            )
+            log.error("quarantine: processes ended with it", extra={**name_of(request), "deaths": deaths})
             self._quarantine.add(request.job_id)
 
     def _decide_part(
@@ -204,15 +216,17 @@ class BatchRunner:
         """Decides and commits; on poison marks who it was and raises, so that the next call decides again."""
         try:
             cancel_until = timedelta(seconds=self._settings.cancel_until_seconds)
-            snapshot, now = batches.load(session.cursor, part, cancel_until)
+            with DB_QUERIES.time(_LOAD):
+                snapshot, now = batches.load(session.cursor, part, cancel_until)
             reissued_before = sum(event.arrivals_reissued for event in snapshot.events.values())
             plan = decide(snapshot, part, now, self._quarantine)
             self._references.draw(session, plan.made)
             rows = [decided.row for decided in plan.decided]
             if rows:
-                batches.write(session.cursor, snapshot, rows, plan, now)
+                with DB_QUERIES.time(_WRITE):
+                    batches.write(session.cursor, snapshot, rows, plan, now)
         except PoisonError as error:
-            log.exception("quarantine: our code failed on it", extra={"job_id": str(error.job_id)})
+            log.exception("quarantine: our code failed on it", extra=name_in(part, error.job_id))
             self._quarantine.add(error.job_id)
             raise
         except psycopg2.Error as error:
@@ -220,17 +234,17 @@ class BatchRunner:
             raise
         self._commit(session)
         for decided in plan.decided:
-            request = decided.request
-            self._quarantine.discard(request.job_id)
-            result = result_document(decided.row, decided.booking)
-            decisions.jobs.append(JobReply(str(request.job_id), request.user_id, result))
+            self._quarantine.discard(decided.request.job_id)
+            decisions.jobs.append(_job_reply(decided.row, decided.booking, decided.request.request_id))
         decisions.lost.update({str(request.job_id): request.user_id for request in plan.missing})
+        decisions.lost_request_ids.update({str(r.job_id): r.request_id for r in plan.missing})
         decisions.last_arrivals.update({event.id: event.last_arrival for event in snapshot.events.values()})
         decisions.last_given.update({request.event_id: request.arrival for request in part})
-        if reissued := sum(event.arrivals_reissued for event in snapshot.events.values()) - reissued_before:
-            log.error(
-                "Redis had lost acknowledged writes: arrivals issued again", extra={"requests": reissued}
-            )
+        decisions.reissued = (
+            sum(event.arrivals_reissued for event in snapshot.events.values()) - reissued_before
+        )
+        if decisions.reissued:
+            log_reissued(plan.decided)
 
     def _blame(self, claim: Claim, error: psycopg2.Error, part: list[Request]) -> None:
         """A data error (SQLSTATE class 22 or 23) is some request's fault: found by deciding one by one, on a
@@ -244,14 +258,15 @@ class BatchRunner:
         if error.diag.constraint_name == "decisions_pkey":
             return  # one was decided before: the next look at what is in flight asks the ledger which
         if len(part) == 1:
-            log.error("quarantine: its data", extra={"job_id": str(part[0].job_id), "sqlstate": error.pgcode})
+            log.error("quarantine: its data", extra={**name_of(part[0]), "sqlstate": error.pgcode})
             self._quarantine.add(part[0].job_id)
         else:
             self._alone.setdefault(claim.partition, set()).update(request.job_id for request in part)
 
     def _call_off(self, session: ClaimSession, claim: Claim, request: Request, decisions: Decisions) -> None:
         """One slice of a call-off, or its last row when nothing is booked any more."""
-        snapshot, bookings, now = batches.load_call_off(session.cursor, request, CALL_OFF_SLICE_SIZE)
+        with DB_QUERIES.time(_LOAD):
+            snapshot, bookings, now = batches.load_call_off(session.cursor, request, CALL_OFF_SLICE_SIZE)
         if not bookings or request.job_id in self._quarantine:
             self._decide_part(session, claim, [request], decisions)
             return
@@ -260,11 +275,12 @@ class BatchRunner:
         except MemoryError:
             raise
         except Exception as error:
-            log.exception("quarantine: our code failed on it", extra={"job_id": str(request.job_id)})
+            log.exception("quarantine: our code failed on it", extra=name_of(request))
             self._quarantine.add(request.job_id)
             raise PoisonError(request.job_id) from error
         try:
-            batches.write(session.cursor, snapshot, [row], plan, now)
+            with DB_QUERIES.time(_WRITE):
+                batches.write(session.cursor, snapshot, [row], plan, now)
         except psycopg2.Error as error:
             self._blame(claim, error, [request])
             raise
@@ -273,15 +289,15 @@ class BatchRunner:
 
     def _commit(self, session: ClaimSession) -> None:
         try:
-            session.cursor.execute("commit")
+            with DB_QUERIES.time(_COMMIT):
+                session.cursor.execute("commit")
         except psycopg2.Error as error:
             raise CommitUnknownError from error
         session.spoke()
 
     def _reply(self, claim: Claim, decisions: Decisions, seconds: float) -> None:
         if decisions.lost:
-            shown = [ascii(job_id) for job_id in decisions.lost]
-            log.error("set aside: no readable request", extra={"job_ids": shown})
+            log_set_aside(decisions.lost, decisions.lost_request_ids)
             ttl = self._settings.job_ttl_seconds
             line_take.set_aside(self._runner, claim, decisions.lost, ttl_seconds=ttl)
         if not decisions.jobs:
@@ -296,7 +312,15 @@ class BatchRunner:
             last_arrivals=decisions.last_arrivals,
             last_given=decisions.last_given,
             rate=rate,
+            reissued=decisions.reissued,
         )
+        log_decided(claim.partition, decisions.jobs, seconds)
+
+
+def _job_reply(row: LedgerRow, booking: BookingState | None, request_id: str | None) -> JobReply:
+    # Two machines' clocks: what was decided cannot be before it was accepted.
+    seconds = max((row.decided_at - row.accepted_at).total_seconds(), 0.0)
+    return JobReply(str(row.job_id), row.user_id, result_document(row, booking), seconds, request_id)
 
 
 def _uuids(job_ids: Sequence[str]) -> list[str]:

@@ -87,6 +87,7 @@ class BookingWorker(rq.SimpleWorker):
         self._stop = False
         self._decided = 0
         self._decided_reported = 0
+        self._report = heartbeat.WorkerReport()
         self._live = 1
         self._failures = 0
         self._registered = False
@@ -251,13 +252,23 @@ class BookingWorker(rq.SimpleWorker):
                 self.unsubscribe()
             self.subscribe()
             self._registered = True
-        state = "busy" if self._decided > self._decided_reported else "idle"
-        if state != self.get_state():
-            self.set_state(state)
-        if self._decided > self._decided_reported:
-            self.connection.hincrby(self.key, "successful_job_count", self._decided - self._decided_reported)
-            self._decided_reported = self._decided
-        self.heartbeat(WORKER_TTL_SECONDS)  # explicit: RQ's default keeps ghosts for twice as long
+            self._report.forget()
+        held = () if self._session is None else self._session.held
+        report: dict[Any, Any] = self._report.changes(held=held, decided=self._decided, now=time.monotonic())
+        fresh = self._decided - self._decided_reported
+        state = "busy" if fresh else "idle"
+        # One pipeline: Redis syncs its file once for all of it.
+        with self.connection.pipeline(transaction=False) as pipe:
+            if state != self.get_state():
+                self.set_state(state, pipeline=pipe)
+            if fresh:
+                pipe.hincrby(self.key, "successful_job_count", fresh)
+            if report:
+                pipe.hset(self.key, mapping=report)
+            self.heartbeat(WORKER_TTL_SECONDS, pipeline=pipe)  # RQ's default keeps ghosts for twice as long
+            pipe.execute()
+        self._decided_reported += fresh
+        self._report.written(report)
 
     # -- when something goes wrong ---------------------------------------------------------------------------
 

@@ -17,7 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.db import transaction
 from shared.errors import UnavailableError
 from shared.line import keys
+from shared.logs import run_id_var
 from shared.services import accounts, control_requests
+from shared.services.ledger_watch import watch_ledger
 from shared.services.line import LineClient
 from shared.store.line_state import list_revocations
 
@@ -47,6 +49,7 @@ class Schedule:
             Entry("put_control_requests", 1.0, self._put_control_requests),
             Entry("release_leftovers", 30.0, self._release_leftovers),
             Entry("feed_revocations", 2.0, self._feed_revocations),
+            Entry("watch_ledger", 10.0, self._watch_ledger),
             Entry("prune", 3600.0, lambda: self._queue.enqueue("worker.tasks.prune", result_ttl=86_400)),
         )
 
@@ -63,8 +66,11 @@ class Schedule:
         """Runs what is due and not being run by another task worker; returns the names."""
         ran = []
         for entry in self.entries:
+            run_id = uuid.uuid4().hex
+            run_id_var.set(run_id)  # every line that the entry logs carries it
             try:
-                if self._claim(entry):
+                if self._claim(entry, run_id):
+                    log.debug("schedule", extra={"entry": entry.name})
                     entry.run()
                     ran.append(entry.name)
             except (SQLAlchemyError, RedisError, OSError, UnavailableError) as error:
@@ -73,14 +79,14 @@ class Schedule:
                 )
             except Exception:
                 log.exception("schedule entry failed", extra={"entry": entry.name})
+            finally:
+                run_id_var.set(None)
         return ran
 
-    def _claim(self, entry: Entry) -> bool:
+    def _claim(self, entry: Entry, run_id: str) -> bool:
         """Whether this process runs the entry's next turn: the first to say so, until the interval is over."""
         milliseconds = int(entry.seconds * 1000)
-        return bool(
-            self._redis.set(keys.schedule_turn(entry.name), uuid.uuid4().hex, nx=True, px=milliseconds)
-        )
+        return bool(self._redis.set(keys.schedule_turn(entry.name), run_id, nx=True, px=milliseconds))
 
     def _put_control_requests(self) -> None:
         control_requests.put_into_line(self._engine, self._line)
@@ -91,6 +97,9 @@ class Schedule:
         for user_id in user_ids:  # a transaction each: events are locked in id order
             with transaction(self._engine) as session:
                 accounts.release_holdings(session, user_id, request_id=None)
+
+    def _watch_ledger(self) -> None:
+        watch_ledger(self._engine, self._redis)
 
     def _feed_revocations(self) -> None:
         with transaction(self._engine) as session:

@@ -6,17 +6,33 @@ from flask import Blueprint
 
 from api.routes import (
     accounts,
+    admin_audit_log,
+    admin_drain,
+    admin_health,
+    api_catalog,
     bookings,
+    docs,
     event_bookings,
     event_decisions,
     event_slots,
     events,
     health,
+    metrics,
+    monitoring,
+    openapi,
+    problem_pages,
     requests,
     users,
 )
 
-ROOT_ROUTES: Final[tuple[Blueprint, ...]] = (health.blueprint,)
+ROOT_ROUTES: Final[tuple[Blueprint, ...]] = (
+    health.blueprint,
+    metrics.blueprint,
+    openapi.blueprint,
+    docs.blueprint,
+    problem_pages.blueprint,
+    api_catalog.blueprint,
+)
 
 # Under /api.
 API_ROUTES: Final[tuple[Blueprint, ...]] = (
@@ -28,4 +44,8 @@ API_ROUTES: Final[tuple[Blueprint, ...]] = (
     event_decisions.blueprint,
     requests.blueprint,
     bookings.blueprint,
+    admin_drain.blueprint,
+    admin_audit_log.blueprint,
+    admin_health.blueprint,
+    monitoring.blueprint,
 )

@@ -1,12 +1,14 @@
 """Registering, logging in and out, one's own profile, password and account."""
 
 from http import HTTPStatus
+from typing import Final
 
 from flask import Blueprint, Response, g, request
 
 from api.auth import bearer_token, decode_refresh_token, require_actor
 from api.container import get_container
-from api.parsing import StrictSchema, load_body
+from api.contract import Answer, describe
+from api.parsing import load_body
 from api.responses import NO_STORE, json_response
 from api.schemas.accounts import (
     ChangePasswordSchema,
@@ -14,9 +16,11 @@ from api.schemas.accounts import (
     LogInSchema,
     RefreshSchema,
     RegisterSchema,
+    TokensDocument,
     tokens_document,
 )
-from api.schemas.users import ProfileSchema, user_document
+from api.schemas.requests import EmptySchema
+from api.schemas.users import ProfileSchema, UserDocument, user_document
 from shared.db import transaction
 from shared.domain.permissions import Actor
 from shared.errors import GuichetError
@@ -27,10 +31,22 @@ from shared.services.token_families import SignedIn
 
 blueprint = Blueprint("accounts", __name__)
 
+_TAG: Final = "Accounts"
+_PRIVATE: Final = ("Cache-Control",)
+# Whoever shows a password may have shown too many wrong ones, or come when everybody does.
+_PASSWORD_PROBLEMS: Final = ("invalid_credentials", "login_throttled", "overloaded")
+
 
 @blueprint.post("/auth/register")
+@describe(
+    tag=_TAG,
+    auth="none",
+    body=RegisterSchema,
+    answers={201: Answer("The account, and its first tokens.", TokensDocument, headers=_PRIVATE)},
+    problems=("email_taken", "overloaded"),
+)
 def register() -> Response:
-    """A new account, signed in."""
+    """Makes an account and signs it in."""
     data = load_body(RegisterSchema())
     accounts.check_new_password(data["password"], email=data["email"], pointer="#/password")
     container = get_container()
@@ -43,8 +59,15 @@ def register() -> Response:
 
 
 @blueprint.post("/auth/login")
+@describe(
+    tag=_TAG,
+    auth="none",
+    body=LogInSchema,
+    answers={200: Answer("The log-in's first tokens.", TokensDocument, headers=_PRIVATE)},
+    problems=_PASSWORD_PROBLEMS,
+)
 def log_in() -> Response:
-    """A new log-in; the same answer in the same time for a wrong password and an unknown address."""
+    """Logs in; the same answer in the same time for a wrong password and an unknown address."""
     data = load_body(LogInSchema())
     container = get_container()
     settings = container.settings
@@ -61,8 +84,18 @@ def log_in() -> Response:
 
 
 @blueprint.post("/auth/refresh")
+@describe(
+    tag=_TAG,
+    auth="refresh_token",
+    body=RefreshSchema,
+    body_optional=True,
+    answers={200: Answer("The log-in's next tokens.", TokensDocument, headers=_PRIVATE)},
+)
 def refresh() -> Response:
-    """The next pair of tokens for a refresh token, in the body or as the bearer."""
+    """Gives the next pair of tokens for a refresh token, in the body or as the bearer.
+
+    A refresh token that is used twice ends its log-in.
+    """
     data = load_body(RefreshSchema())
     claims = decode_refresh_token(data.get("refresh_token") or bearer_token())
     container = get_container()
@@ -81,9 +114,16 @@ def refresh() -> Response:
 
 
 @blueprint.post("/auth/logout")
+@describe(
+    tag=_TAG,
+    auth="user",
+    body=EmptySchema,
+    body_optional=True,
+    answers={204: Answer("None of the log-in's tokens counts any more.", headers=_PRIVATE)},
+)
 def log_out() -> Response:
     """Ends the log-in of this token at once."""
-    load_body(StrictSchema())
+    load_body(EmptySchema())
     container = get_container()
     with transaction(container.engine) as session:
         revocations = accounts.log_out(session, require_actor(session), settings=container.settings)
@@ -92,8 +132,14 @@ def log_out() -> Response:
 
 
 @blueprint.get("/auth/profile")
+@describe(
+    tag=_TAG,
+    auth="user",
+    answers={200: Answer("The caller's account.", UserDocument, headers=_PRIVATE)},
+    problems=("user_not_found",),
+)
 def get_profile() -> Response:
-    """Oneself."""
+    """Shows one's own account."""
     with transaction(get_container().engine) as session:
         actor = require_actor(session)
         user = users.get_user(session, actor.user_id, actor=actor)
@@ -101,6 +147,14 @@ def get_profile() -> Response:
 
 
 @blueprint.put("/auth/profile")
+@describe(
+    tag=_TAG,
+    auth="user",
+    body=ProfileSchema,
+    body_optional=True,
+    answers={200: Answer("The caller's account as it is now.", UserDocument, headers=_PRIVATE)},
+    problems=("user_not_found", "email_taken"),
+)
 def update_profile() -> Response:
     """Changes one's name or e-mail address."""
     data = load_body(ProfileSchema())
@@ -111,6 +165,13 @@ def update_profile() -> Response:
 
 
 @blueprint.put("/auth/change-password")
+@describe(
+    tag=_TAG,
+    auth="user",
+    body=ChangePasswordSchema,
+    answers={204: Answer("The new password counts; every other log-in has ended.", headers=_PRIVATE)},
+    problems=_PASSWORD_PROBLEMS,
+)
 def change_password() -> Response:
     """Changes one's password and ends every other log-in."""
     data = load_body(ChangePasswordSchema())
@@ -130,6 +191,13 @@ def change_password() -> Response:
 
 
 @blueprint.delete("/auth/account")
+@describe(
+    tag=_TAG,
+    auth="user",
+    body=ConfirmationSchema,
+    answers={204: Answer("The account is closed, and anonymised.", headers=_PRIVATE)},
+    problems=_PASSWORD_PROBLEMS,
+)
 def close_own_account() -> Response:
     """Closes one's account; the password must be shown once more."""
     data = load_body(ConfirmationSchema())

@@ -7,13 +7,27 @@ from flask import Blueprint, Response
 
 from api.auth import current_identity, require_actor
 from api.container import get_container
+from api.contract import Answer, describe
 from api.event_access import get_readable_event
 from api.idempotency import idempotency_key
+from api.line_answers import (
+    BOOKING_ANSWERS,
+    BOOKING_PROBLEMS,
+    CANCELLATION_ANSWERS,
+    CANCELLATION_PROBLEMS,
+    LINE_REQUEST_HEADERS,
+)
 from api.line_requests import submit_booking, submit_cancellation
 from api.paging import list_document, page_request
 from api.parsing import load_body, load_query
 from api.responses import NO_STORE, json_response
-from api.schemas.bookings import BOOKING_SORTS, BookingListSchema, booking_document
+from api.schemas.bookings import (
+    BOOKING_SORTS,
+    BookingDocument,
+    BookingListDocument,
+    BookingListSchema,
+    booking_document,
+)
 from api.schemas.requests import BookEventSchema, BookSchema, EmptySchema
 from shared.db import Session, transaction
 from shared.domain.permissions import Actor, acting_as_for_booking, may_manage_event
@@ -30,8 +44,22 @@ _BOOK_EVENT: Final = BookEventSchema()
 _EMPTY: Final = EmptySchema()
 _LIST: Final = BookingListSchema()
 
+_TAG: Final = "Bookings"
+_EVENT_PATH: Final = {"event_id": "The event's id."}
+_BOOKING_PATH: Final = {"booking_id": "The booking's id."}
+
 
 @blueprint.post("/bookings/<int:event_id>/book")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path=_EVENT_PATH,
+    body=BookSchema,
+    body_optional=True,
+    answers=BOOKING_ANSWERS,
+    problems=BOOKING_PROBLEMS,
+    request_headers=LINE_REQUEST_HEADERS,
+)
 def book(event_id: int) -> Response:
     """Stands in line for tickets of the event in the address."""
     identity = current_identity()
@@ -40,6 +68,14 @@ def book(event_id: int) -> Response:
 
 
 @blueprint.post("/bookings")
+@describe(
+    tag=_TAG,
+    auth="user",
+    body=BookEventSchema,
+    answers=BOOKING_ANSWERS,
+    problems=BOOKING_PROBLEMS,
+    request_headers=LINE_REQUEST_HEADERS,
+)
 def book_event() -> Response:
     """Stands in line for tickets of the event in the body."""
     identity = current_identity()
@@ -48,6 +84,16 @@ def book_event() -> Response:
 
 
 @blueprint.post("/events/<int:event_id>/register")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path=_EVENT_PATH,
+    body=BookSchema,
+    body_optional=True,
+    answers=BOOKING_ANSWERS,
+    problems=BOOKING_PROBLEMS,
+    request_headers=LINE_REQUEST_HEADERS,
+)
 def register(event_id: int) -> Response:
     """Books, and waits five seconds for the decision unless the client prefers otherwise."""
     identity = current_identity()
@@ -62,9 +108,20 @@ def register(event_id: int) -> Response:
 
 
 @blueprint.post("/events/<int:event_id>/cancel")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path=_EVENT_PATH,
+    body=EmptySchema,
+    body_optional=True,
+    answers=CANCELLATION_ANSWERS,
+    problems=("event_not_found", *CANCELLATION_PROBLEMS),
+    request_headers=LINE_REQUEST_HEADERS,
+)
 def cancel_registration(event_id: int) -> Response:
-    """Cancels the caller's booking of the event: the live one, or the last one, so that a repeated request with
-    its Idempotency-Key gets its answer again.
+    """Cancels the caller's booking of the event, and waits five seconds unless the client prefers otherwise.
+
+    It is the live one, or the last one, so that a repeated request with its Idempotency-Key gets its answer again.
     """
     identity = current_identity()
     load_body(_EMPTY)
@@ -87,8 +144,15 @@ def cancel_registration(event_id: int) -> Response:
 
 @blueprint.get("/bookings")
 @blueprint.get("/bookings/history")
+@describe(
+    tag=_TAG,
+    auth="user",
+    query=BookingListSchema,
+    answers={200: Answer("A page of bookings.", BookingListDocument, headers=("Link", "Cache-Control"))},
+    problems=("event_not_found",),
+)
 def history() -> Response:
-    """The caller's bookings; with `event_id`, all of an event that the caller manages; everybody's for admins."""
+    """Lists the caller's bookings; with `event_id`, all of an event that the caller manages; all for admins."""
     query = load_query(_LIST)
     asked = page_request(query, BOOKING_SORTS, id_kind="uuid")
     with transaction(get_container().engine) as session:
@@ -106,8 +170,15 @@ def history() -> Response:
 
 
 @blueprint.get("/bookings/<uuid:booking_id>")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path=_BOOKING_PATH,
+    answers={200: Answer("The booking.", BookingDocument, headers=("Cache-Control",))},
+    problems=("booking_not_found",),
+)
 def read(booking_id: uuid.UUID) -> Response:
-    """A booking of the caller, of an event they host, or any for admins."""
+    """Shows a booking of the caller, of an event they host, or any to admins."""
     with transaction(get_container().engine) as session:
         actor = require_actor(session)
         booking, _ = _reachable(find_booking(session, booking_id), actor)
@@ -115,8 +186,15 @@ def read(booking_id: uuid.UUID) -> Response:
 
 
 @blueprint.get("/bookings/reference/<reference>")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path={"reference": "What stands on the ticket, such as K7Q2-9XMD."},
+    answers={200: Answer("The booking.", BookingDocument, headers=("Cache-Control",))},
+    problems=("booking_not_found",),
+)
 def read_by_reference(reference: str) -> Response:
-    """The same, by the reference that stands on the ticket; spaces and case do not matter."""
+    """Finds a booking by the reference that stands on the ticket; spaces, dash and case do not matter."""
     with transaction(get_container().engine) as session:
         actor = require_actor(session)
         booking, _ = _reachable(find_booking_by_reference(session, reference), actor)
@@ -125,8 +203,18 @@ def read_by_reference(reference: str) -> Response:
 
 @blueprint.put("/bookings/<uuid:booking_id>/cancel")
 @blueprint.delete("/bookings/<uuid:booking_id>")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path=_BOOKING_PATH,
+    body=EmptySchema,
+    body_optional=True,
+    answers=CANCELLATION_ANSWERS,
+    problems=CANCELLATION_PROBLEMS,
+    request_headers=LINE_REQUEST_HEADERS,
+)
 def cancel(booking_id: uuid.UUID) -> Response:
-    """Cancels, through the line, and waits five seconds for the decision."""
+    """Cancels a booking, through the line, and waits five seconds unless the client prefers otherwise."""
     identity = current_identity()
     load_body(_EMPTY)
     container = get_container()

@@ -6,12 +6,25 @@ from flask import Blueprint, Response
 
 from api.auth import require_actor
 from api.container import get_container
+from api.contract import Answer, describe
 from api.event_access import get_managed_event, get_readable_event
-from api.paging import PagingSchema, list_document, page_request
+from api.paging import list_document, page_request
 from api.parsing import load_query
 from api.responses import NO_STORE, json_response
-from api.schemas.event_bookings import attendee_document, registration_check_document, registration_document
-from api.schemas.events import ATTENDEE_SORTS, REGISTRATION_SORTS, AttendeeListSchema
+from api.schemas.event_bookings import (
+    EventBookingListDocument,
+    RegistrationCheckDocument,
+    RegistrationListDocument,
+    attendee_document,
+    registration_check_document,
+    registration_document,
+)
+from api.schemas.events import (
+    ATTENDEE_SORTS,
+    REGISTRATION_SORTS,
+    AttendeeListSchema,
+    RegistrationListSchema,
+)
 from shared.db import transaction
 from shared.store.event_bookings import find_live_booking, list_attendees, list_registrations
 from shared.store.events import make_event_row
@@ -19,12 +32,24 @@ from shared.store.events import make_event_row
 blueprint = Blueprint("event_bookings", __name__)
 
 _ATTENDEES: Final = AttendeeListSchema()
-_REGISTRATIONS: Final = PagingSchema()
+_REGISTRATIONS: Final = RegistrationListSchema()
+
+_TAG: Final = "Bookings"
+_PATH: Final = {"event_id": "The event's id."}
 
 
 @blueprint.get("/events/<int:event_id>/check-registration")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path=_PATH,
+    answers={
+        200: Answer("Whether, and which.", RegistrationCheckDocument, headers=("Cache-Control",)),
+    },
+    problems=("event_not_found",),
+)
 def check_registration(event_id: int) -> Response:
-    """Whether the caller has a live booking of the event."""
+    """Tells whether the caller has a live booking of the event."""
     with transaction(get_container().engine) as session:
         actor = require_actor(session)
         event = get_readable_event(session, event_id)
@@ -33,8 +58,14 @@ def check_registration(event_id: int) -> Response:
 
 
 @blueprint.get("/events/user/registrations")
+@describe(
+    tag=_TAG,
+    auth="user",
+    query=RegistrationListSchema,
+    answers={200: Answer("A page of events.", RegistrationListDocument, headers=("Link", "Cache-Control"))},
+)
 def registrations() -> Response:
-    """Events that the caller has live bookings of, the newest booking first."""
+    """Lists the events that the caller has live bookings of, the newest booking first."""
     asked = page_request(load_query(_REGISTRATIONS), REGISTRATION_SORTS, id_kind="uuid")
     with transaction(get_container().engine) as session:
         actor = require_actor(session)
@@ -45,8 +76,16 @@ def registrations() -> Response:
 
 
 @blueprint.get("/events/<int:event_id>/bookings")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path=_PATH,
+    query=AttendeeListSchema,
+    answers={200: Answer("A page of bookings.", EventBookingListDocument, headers=("Link", "Cache-Control"))},
+    problems=("forbidden", "event_not_found"),
+)
 def attendees(event_id: int) -> Response:
-    """Bookings of the event and who made them, for its host and admins, oldest first."""
+    """Lists an event's bookings and who made them, oldest first; for its host and admins."""
     query = load_query(_ATTENDEES)
     asked = page_request(query, ATTENDEE_SORTS, id_kind="uuid")
     with transaction(get_container().engine) as session:

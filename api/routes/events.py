@@ -7,10 +7,12 @@ from flask import Blueprint, Response, g, request
 from api.auth import current_identity, optional_actor, require_actor
 from api.caching import PRIVATE, PUBLIC, cached_response, if_match_versions, without_impressions
 from api.container import get_container
+from api.contract import Answer, describe
 from api.event_access import get_readable_event
 from api.idempotency import answer_once
 from api.paging import list_document, page_request
 from api.parsing import load_body, load_query
+from api.schemas.event_documents import EventDocument, EventListDocument
 from api.schemas.events import (
     EVENT_SORTS,
     EventListSchema,
@@ -32,11 +34,32 @@ _NEW: Final = NewEventSchema()
 _WHOLE: Final = EventSchema()
 _PART: Final = EventSchema(partial=True)
 
+_TAG: Final = "Events"
+_PATH: Final = {"event_id": "The event's id."}
+_CACHED: Final = ("ETag", "Cache-Control", "Vary")
+_MANAGED_PROBLEMS: Final = ("forbidden", "event_not_found", "precondition_failed")
+_CHANGE_PROBLEMS: Final = (
+    *_MANAGED_PROBLEMS,
+    "capacity_below_committed",
+    "event_code_taken",
+    "event_has_bookings",
+    "event_over",
+)
+
 
 @blueprint.get("/events")
 @blueprint.get("/events/view")
+@describe(
+    tag=_TAG,
+    auth="optional",
+    query=EventListSchema,
+    answers={
+        200: Answer("A page of events.", EventListDocument, headers=("Link", *_CACHED)),
+        304: Answer("Nothing on the page has changed.", headers=("Link", *_CACHED)),
+    },
+)
 def list_all() -> Response:
-    """What is coming, or what the filters say; hosts and admins see drafts of theirs too."""
+    """Lists what is coming, or what the filters say; hosts and admins see drafts of theirs too."""
     query = load_query(_LIST)
     asked = page_request(query, EVENT_SORTS)
     with transaction(get_container().engine) as session:
@@ -59,8 +82,18 @@ def list_all() -> Response:
 
 @blueprint.get("/events/<int:event_id>")
 @blueprint.get("/events/<int:event_id>/view")
+@describe(
+    tag=_TAG,
+    auth="optional",
+    path=_PATH,
+    answers={
+        200: Answer("The event.", EventDocument, headers=_CACHED),
+        304: Answer("It has not changed; impressions do not count.", headers=_CACHED),
+    },
+    problems=("event_not_found",),
+)
 def show(event_id: int) -> Response:
-    """One event; counts the look, without a write."""
+    """Shows an event; a draft only to its host and admins. Counts the look, without a write."""
     with transaction(get_container().engine) as session:
         event = get_readable_event(session, event_id)
     if request.method == "GET":  # HEAD is answered here too
@@ -69,8 +102,18 @@ def show(event_id: int) -> Response:
 
 
 @blueprint.post("/events")
+@describe(
+    tag=_TAG,
+    auth="host",
+    body=NewEventSchema,
+    answers={
+        201: Answer("The new event.", EventDocument, headers=("Location", *_CACHED, "Idempotency-Replayed"))
+    },
+    problems=("event_code_taken",),
+    request_headers=("Idempotency-Key",),
+)
 def create() -> Response:
-    """A new event, hosted by the caller."""
+    """Creates an event, hosted by the caller."""
     current_identity()
     values = load_body(_NEW)
     with transaction(get_container().engine) as session:
@@ -85,22 +128,50 @@ def create() -> Response:
 
 
 @blueprint.put("/events/<int:event_id>")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path=_PATH,
+    body=EventSchema,
+    answers={200: Answer("The event as it is now.", EventDocument, headers=_CACHED)},
+    problems=_CHANGE_PROBLEMS,
+    request_headers=("If-Match",),
+)
 def replace(event_id: int) -> Response:
-    """Every writable field anew; what is left out goes back to its default, except the status."""
+    """Replaces an event's writable fields; what is left out goes back to its default, except the status."""
     current_identity()
     return _change(event_id, load_body(_WHOLE), whole=True)
 
 
 @blueprint.patch("/events/<int:event_id>")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path=_PATH,
+    body=EventSchema,
+    body_partial=True,
+    body_optional=True,
+    answers={200: Answer("The event as it is now.", EventDocument, headers=_CACHED)},
+    problems=_CHANGE_PROBLEMS,
+    request_headers=("If-Match",),
+)
 def change(event_id: int) -> Response:
-    """Only the fields in the body."""
+    """Changes the fields of an event that stand in the body; status cancelled calls it off."""
     current_identity()
     return _change(event_id, load_body(_PART), whole=False)
 
 
 @blueprint.delete("/events/<int:event_id>")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path=_PATH,
+    answers={204: Answer("The event is hidden; its code is free again.")},
+    problems=(*_MANAGED_PROBLEMS, "event_has_bookings"),
+    request_headers=("If-Match",),
+)
 def delete(event_id: int) -> Response:
-    """Hides the event; one with live bookings is called off instead."""
+    """Hides an event; one with live bookings is called off instead."""
     with transaction(get_container().engine) as session:
         actor = require_actor(session)
         events.delete_event(

@@ -11,10 +11,13 @@ from flask import Blueprint, Response, request
 
 from api.auth import Identity, current_identity, require_actor
 from api.container import Container, get_container
+from api.contract import Answer, describe
+from api.line_answers import UNDECIDED_EXAMPLE
 from api.line_requests import get_status, read_document
 from api.parsing import load_query
 from api.responses import NO_STORE, json_response
-from api.schemas.requests import RequestListSchema, WaitSchema
+from api.schemas.request_documents import RequestStatusDocument, RequestStatusListDocument
+from api.schemas.requests import RequestListSchema, StreamSchema, WaitSchema, retry_after
 from api.stream_tokens import is_valid_stream_token
 from shared.db import transaction
 from shared.domain.requests import BOOK
@@ -28,11 +31,36 @@ POSITION_SECONDS: Final = 2.0  # how often a stream looks whether its place has 
 DECIDED: Final = "decided"
 _WAIT: Final = WaitSchema()
 _LIST: Final = RequestListSchema()
+_STREAM: Final = StreamSchema()
+
+_TAG: Final = "Requests"
+_PATH: Final = {"job_id": "The request's job id, from the 202."}
+_CACHED: Final = ("ETag", "Cache-Control", "Vary")
+_PROBLEMS: Final = ("job_not_found", "line_unavailable")
+_STREAM_EXAMPLE: Final = """\
+id: position-2
+event: position
+data: {"job_id":"01990f5e-79b4-7f0a-8a6c-2d41be907c55","kind":"book","status":"queued","position":2,"…":"…"}
+
+id: decided
+event: decided
+data: {"job_id":"01990f5e-79b4-7f0a-8a6c-2d41be907c55","kind":"book","status":"confirmed","position":null,"…":"…"}
+
+"""
 
 
 @blueprint.get("/bookings/requests")
+@describe(
+    tag=_TAG,
+    auth="user",
+    query=RequestListSchema,
+    answers={
+        200: Answer("A page of requests.", RequestStatusListDocument, headers=("Link", "Cache-Control"))
+    },
+    problems=("line_unavailable",),
+)
 def list_mine() -> Response:
-    """The caller's requests, undecided and decided, newest first."""
+    """Lists the caller's requests, undecided and decided, newest first."""
     query = load_query(_LIST)
     container = get_container()
     with transaction(container.engine) as session:
@@ -51,8 +79,19 @@ def list_mine() -> Response:
 
 
 @blueprint.get("/bookings/status/<uuid:job_id>")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path=_PATH,
+    query=WaitSchema,
+    answers={
+        200: Answer("The request, decided or not.", RequestStatusDocument, headers=_CACHED),
+        304: Answer("It stands as before.", headers=_CACHED),
+    },
+    problems=_PROBLEMS,
+)
 def poll(job_id: uuid.UUID) -> Response:
-    """The status document, at once or, with `wait`, when there is a decision or the time is over."""
+    """Shows where a request stands; with `wait`, when there is a decision or the time is over."""
     identity = current_identity()
     seconds = load_query(_WAIT)["wait"] if request.args else 0
     container = get_container()
@@ -68,10 +107,31 @@ def poll(job_id: uuid.UUID) -> Response:
 
 
 @blueprint.get("/bookings/status/<uuid:job_id>/stream")
+@describe(
+    tag=_TAG,
+    auth="optional",
+    path=_PATH,
+    query=StreamSchema,
+    answers={
+        200: Answer(
+            "Server-sent events; the data of each is the status document. Comments keep the connection awake, and"
+            " after ten minutes it closes in any case.",
+            media_type="text/event-stream",
+            headers=("Cache-Control",),
+            example=_STREAM_EXAMPLE,
+        ),
+        204: Answer("Last-Event-ID says that the decision was seen: do not connect again."),
+    },
+    problems=_PROBLEMS,
+    request_headers=("Last-Event-ID",),
+)
 def stream(job_id: uuid.UUID) -> Response:
-    """Server-sent events: `position` whenever it changes, `decided` at last, then the stream closes."""
+    """Streams where a request stands: `position` whenever it changes, `decided` at last, then it closes.
+
+    Needs the access token as bearer, or the token in the query of `links.stream`.
+    """
     container = get_container()
-    token = request.args.get("token")
+    token = load_query(_STREAM).get("token") if request.args else None
     subjects = None
     if token is None:
         identity = current_identity()
@@ -92,8 +152,22 @@ def stream(job_id: uuid.UUID) -> Response:
 
 
 @blueprint.delete("/bookings/status/<uuid:job_id>")
+@describe(
+    tag=_TAG,
+    auth="user",
+    path=_PATH,
+    answers={
+        202: Answer(
+            "The mark is set: decided `withdrawn` when its turn comes, unless it was taken a moment ago.",
+            RequestStatusDocument,
+            headers=("Location", "Retry-After", "Cache-Control"),
+            example=UNDECIDED_EXAMPLE,
+        )
+    },
+    problems=(*_PROBLEMS, "not_withdrawable", "already_decided"),
+)
 def withdraw(job_id: uuid.UUID) -> Response:
-    """Leaves the line: a mark, honoured when the request's turn comes. Too late, and the decision stands."""
+    """Leaves the line; a mark, honoured when the request's turn comes. Too late, and the decision stands."""
     identity = current_identity()
     container = get_container()
     status = get_status(container, job_id, identity.subjects)
@@ -104,9 +178,12 @@ def withdraw(job_id: uuid.UUID) -> Response:
     if not status.is_decided:
         if container.line.withdraw(job_id) == "marked":
             document = read_document(container, status)
-            return json_response(
-                document, status=202, headers={**NO_STORE, "Location": document["links"]["status"]}
-            )
+            headers = {
+                **NO_STORE,
+                "Location": document["links"]["status"],
+                "Retry-After": retry_after(document["eta_seconds"]),
+            }
+            return json_response(document, status=202, headers=headers)
         status = get_status(container, job_id, identity.subjects)
     raise RefusedError("already_decided", job=read_document(container, status))
 

@@ -1,12 +1,65 @@
 """Documents about who comes: attendees, registrations, one's own registration."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from api.schemas.bookings import booking_document
+from marshmallow import fields, validate
+
+from api.fields import InstantText, about
+from api.paging import list_document_of
+from api.parsing import StrictBoolean, StrictInteger, StrictSchema
+from api.schemas.bookings import BookingDocument, booking_document
+from api.schemas.event_documents import EventDocument
 from api.schemas.events import event_document
 from shared.clock import rfc3339
+from shared.domain.outcomes import CONFIRMED
 from shared.store.events import EventRow
+
+
+class AttendeeDocument(StrictSchema):
+    """Who made a booking."""
+
+    id = StrictInteger(required=True, minimum=1, metadata=about("The user's id.", 42))
+    name = fields.String(required=True, metadata=about("The user's name.", "Ada Lovelace"))
+    # no fields.Email: a closed account has an address without a dot in it
+    email = fields.String(
+        required=True, metadata={"format": "email", **about("The user's address.", "ada@example.org")}
+    )
+
+
+class EventBookingDocument(BookingDocument):
+    """A booking as the event's host sees it."""
+
+    attendee = fields.Nested(AttendeeDocument, required=True, metadata=about("Who made it, as they are now."))
+
+
+class RegistrationDocument(EventDocument):
+    """An event that the caller has a live booking of."""
+
+    registration_date = InstantText(
+        required=True, metadata=about("When the booking was decided.", "2030-01-15T09:30:00.000000Z")
+    )
+
+
+class RegistrationCheckDocument(StrictSchema):
+    """Whether the caller has a live booking of the event."""
+
+    is_registered = StrictBoolean(required=True, metadata=about("Whether there is one.", example=True))
+    booking_id = fields.UUID(
+        required=True,
+        allow_none=True,
+        metadata=about("Its id; null when there is none.", "01990f5e-7a10-7c3e-9d42-5b8c1f0e6a21"),
+    )
+    status = fields.String(
+        required=True,
+        allow_none=True,
+        validate=validate.OneOf([CONFIRMED]),
+        metadata=about("Its status; null when there is none.", CONFIRMED),
+    )
+
+
+EventBookingListDocument: Final = list_document_of(EventBookingDocument)
+RegistrationListDocument: Final = list_document_of(RegistrationDocument)
 
 
 def attendee_document(row: Mapping[str, Any], event: EventRow) -> dict[str, Any]:

@@ -7,16 +7,18 @@ from zoneinfo import available_timezones
 
 from marshmallow import ValidationError, fields, validate
 
-from api.fields import Instant, QueryBoolean
-from api.paging import PagingSchema, Sort
+from api.fields import Instant, QueryBoolean, about
+from api.paging import PagingSchema, Sort, sort_field
 from api.parsing import QueryInteger, StrictBoolean, StrictInteger, StrictSchema, Text
+from api.schemas.bookings import BOOKING_STATUSES
 from shared.clock import rfc3339, rfc3339_or_none
 from shared.domain.currencies import CURRENCIES
-from shared.domain.events import sales_state, shown_status
+from shared.domain.events import CANCELLED, COMPLETED, DRAFT, SCHEDULED, sales_state, shown_status
 from shared.store.events import EventFilters, EventRow
 
 CAPACITY_MAX: Final = 10_000_000
 PRICE_MINOR_MAX: Final = 10**12  # times the largest capacity still fits into a bigint
+EVENT_STATUSES: Final = (DRAFT, SCHEDULED, CANCELLED, COMPLETED)
 
 EVENT_SORTS: Final = {
     "starts_at": Sort("instant"),
@@ -53,51 +55,114 @@ class EventSchema(StrictSchema):
     null means: back to the default, where there is one. Rules between fields are the domain's.
     """
 
-    title = Text(minimum=1, maximum=200, required=True)
-    description = Text(maximum=10_000)
-    venue = Text(maximum=300)
-    category = Text(maximum=60)
+    title = Text(
+        minimum=1, maximum=200, required=True, metadata=about("What it is called.", "Autumn Jazz Night")
+    )
+    description = Text(
+        maximum=10_000, metadata=about("What awaits who comes; plain text.", "Two sets, one break.")
+    )
+    venue = Text(maximum=300, metadata=about("Where it takes place.", "Salle Pleyel, Paris"))
+    category = Text(maximum=60, metadata=about("What kind of event, for the filter of the list.", "music"))
     code = fields.String(
         allow_none=True,
         validate=validate.Regexp(
             r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}\Z", error="Must be 1 to 40 of A-Z a-z 0-9 _ -."
         ),
+        metadata=about("The host's own name for it, unique among events; null for none.", "JAZZ-2030"),
     )
-    time_zone = fields.String(validate=_known_time_zone)
-    starts_at = Instant(required=True)
-    ends_at = Instant(allow_none=True)
-    sales_open_at = Instant(allow_none=True)
-    sales_close_at = Instant(allow_none=True)
-    sales_paused = StrictBoolean()
-    price_minor = StrictInteger(minimum=0, maximum=PRICE_MINOR_MAX)
-    currency = fields.String(validate=_known_currency)
-    capacity = StrictInteger(minimum=1, maximum=CAPACITY_MAX, required=True)
-    max_per_booking = StrictInteger(minimum=1, maximum=10)
-    status = fields.String(validate=validate.OneOf(["draft", "scheduled", "cancelled"]))
+    time_zone = fields.String(
+        validate=_known_time_zone,
+        metadata=about("IANA time zone of the venue; UTC unless given.", "Europe/Paris"),
+    )
+    starts_at = Instant(
+        required=True, metadata=about("When it starts; in the future.", "2030-06-01T18:00:00Z")
+    )
+    ends_at = Instant(
+        allow_none=True,
+        metadata=about("When it ends; null for two hours after the start.", "2030-06-01T21:00:00Z"),
+    )
+    sales_open_at = Instant(
+        allow_none=True,
+        metadata=about("From when tickets are sold; null for at once.", "2030-01-15T09:00:00Z"),
+    )
+    sales_close_at = Instant(
+        allow_none=True,
+        metadata=about("Until when; null for the start, which is the latest.", "2030-06-01T17:00:00Z"),
+    )
+    sales_paused = StrictBoolean(metadata=about("Whether the host holds sales back for now.", example=False))
+    price_minor = StrictInteger(
+        minimum=0,
+        maximum=PRICE_MINOR_MAX,
+        metadata=about("Price of a ticket in minor units; 0 is free.", 2500),
+    )
+    currency = fields.String(
+        validate=_known_currency, metadata=about("ISO 4217 code of the price; EUR unless given.", "EUR")
+    )
+    capacity = StrictInteger(
+        minimum=1,
+        maximum=CAPACITY_MAX,
+        required=True,
+        metadata=about("Tickets there are; never below what is booked.", 200),
+    )
+    max_per_booking = StrictInteger(
+        minimum=1, maximum=10, metadata=about("Tickets that one booking may have; 10 unless given.", 4)
+    )
+    status = fields.String(
+        validate=validate.OneOf([DRAFT, SCHEDULED, CANCELLED]),
+        metadata=about("A draft is shown to its host only; cancelled calls the event off.", SCHEDULED),
+    )
 
 
 class NewEventSchema(EventSchema):
     """A new event is a draft or on the list at once."""
 
-    status = fields.String(validate=validate.OneOf(["draft", "scheduled"]))
+    status = fields.String(
+        validate=validate.OneOf([DRAFT, SCHEDULED]),
+        metadata=about("A draft, the default, is shown to its host only.", SCHEDULED),
+    )
 
 
 class EventListSchema(PagingSchema):
     """Query of the list of events."""
 
-    status = fields.String(validate=validate.OneOf(["draft", "scheduled", "cancelled", "completed"]))
-    category = Text(minimum=1, maximum=60)
-    search = Text(minimum=1, maximum=200)
-    starts_from = Instant()
-    starts_to = Instant()
-    host_id = QueryInteger(minimum=1)
-    available_only = QueryBoolean()
+    sort = sort_field(EVENT_SORTS)
+    status = fields.String(
+        validate=validate.OneOf(EVENT_STATUSES),
+        metadata=about("Only events in this status; without it, and without times, what is not over."),
+    )
+    category = Text(minimum=1, maximum=60, metadata=about("Only this category, in any case."))
+    search = Text(minimum=1, maximum=200, metadata=about("Words of title, description or venue."))
+    starts_from = Instant(metadata=about("Only what starts then or later."))
+    starts_to = Instant(metadata=about("Only what starts then or earlier."))
+    host_id = QueryInteger(minimum=1, metadata=about("Only this host's."))
+    available_only = QueryBoolean(metadata=about("Only what still has tickets, and whose sale is not over."))
+
+
+class SlotListSchema(PagingSchema):
+    """Query of the list of slots."""
+
+    sort = sort_field(SLOT_SORTS)
+
+
+class DecisionListSchema(PagingSchema):
+    """Query of an event's ledger."""
+
+    sort = sort_field(DECISION_SORTS)
+
+
+class RegistrationListSchema(PagingSchema):
+    """Query of one's own registrations."""
+
+    sort = sort_field(REGISTRATION_SORTS)
 
 
 class AttendeeListSchema(PagingSchema):
     """Query of an event's bookings."""
 
-    status = fields.String(validate=validate.OneOf(["confirmed", "cancelled"]))
+    sort = sort_field(ATTENDEE_SORTS)
+    status = fields.String(
+        validate=validate.OneOf(BOOKING_STATUSES), metadata=about("Only bookings in this status.")
+    )
 
 
 _FILTERS: Final = ("status", "category", "search", "starts_from", "starts_to", "host_id", "available_only")

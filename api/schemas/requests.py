@@ -1,11 +1,13 @@
 """Requests over HTTP: what a booking asks for, and the status document of a job."""
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from marshmallow import fields
+from marshmallow import fields, validate
 
+from api.fields import about
 from api.parsing import QueryInteger, StrictInteger, StrictSchema
 from shared.clock import rfc3339, rfc3339_or_none
 from shared.domain.outcomes import REASONS
@@ -17,18 +19,34 @@ from shared.store.line_state import Pause
 TICKETS_MAX: Final = 10
 WAIT_SECONDS_MAX: Final = 30
 RETRY_AFTER_MAX: Final = 30
+STREAM_TOKEN_LENGTH_MAX: Final = 200  # ours have 41 characters
+
+_ACCEPTED_MEMBERS: Final = (
+    "job_id",
+    "status",
+    "event_id",
+    "tickets",
+    "arrival",
+    "position",
+    "eta_seconds",
+    "paused",
+    "accepted_at",
+    "links",
+)
 
 
 class BookSchema(StrictSchema):
     """Body of a booking at an address that names the event."""
 
-    tickets = StrictInteger(minimum=1, maximum=TICKETS_MAX, load_default=1)
+    tickets = StrictInteger(
+        minimum=1, maximum=TICKETS_MAX, load_default=1, metadata=about("How many; all of them or none.", 2)
+    )
 
 
 class BookEventSchema(BookSchema):
     """Body of a booking that names the event itself."""
 
-    event_id = StrictInteger(minimum=1, required=True)
+    event_id = StrictInteger(minimum=1, required=True, metadata=about("The event's id.", 7))
 
 
 class EmptySchema(StrictSchema):
@@ -38,14 +56,28 @@ class EmptySchema(StrictSchema):
 class WaitSchema(StrictSchema):
     """Query of a status poll."""
 
-    wait = QueryInteger(minimum=0, maximum=WAIT_SECONDS_MAX, load_default=0)
+    wait = QueryInteger(
+        minimum=0,
+        maximum=WAIT_SECONDS_MAX,
+        load_default=0,
+        metadata=about("Seconds to wait for the decision."),
+    )
+
+
+class StreamSchema(StrictSchema):
+    """Query of a stream."""
+
+    token = fields.String(
+        validate=validate.Length(max=STREAM_TOKEN_LENGTH_MAX),
+        metadata=about("The token in `links.stream`, for browsers' EventSource, which sends no bearer."),
+    )
 
 
 class RequestListSchema(StrictSchema):
     """Query of one's own requests: newest first, by cursor."""
 
-    limit = QueryInteger(minimum=1, maximum=100, load_default=20)
-    cursor = fields.UUID()
+    limit = QueryInteger(minimum=1, maximum=100, load_default=20, metadata=about("Items a page."))
+    cursor = fields.UUID(metadata=about("`next_cursor` of the page before."))
 
 
 def links(job_id: str, *, stream_token: str | None, undecided: bool, kind: str = "book") -> dict[str, str]:
@@ -113,6 +145,11 @@ def accepted_document(
         "accepted_at": accepted.accepted_at,
         "links": links(job_id, stream_token=stream_token, undecided=True, kind=kind),
     }
+
+
+def undecided_document(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a 202 out of an undecided status document: whoever waited in vain gets what the others get."""
+    return {name: document[name] for name in _ACCEPTED_MEMBERS}
 
 
 def status_document(

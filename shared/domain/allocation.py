@@ -9,9 +9,10 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import cast
 
+from shared.domain.drain import judge_drain
 from shared.domain.ledger import CALL_OFF_SLICE, LedgerRow, chain_hash
 from shared.domain.outcomes import CANCELLED, CONFIRMED, DONE, FAILED, WITHDRAWN, Verdict
-from shared.domain.requests import BOOK, CALL_OFF, CANCEL, Request
+from shared.domain.requests import BOOK, CALL_OFF, CANCEL, LIMITED_KINDS, Request
 from shared.domain.rules import judge_book, judge_call_off, judge_cancel
 from shared.domain.snapshot import BookingState, Decided, EventState, Plan, Snapshot
 from shared.ids import derived_uuid
@@ -62,15 +63,22 @@ def decide(
 
 
 def _judge(snapshot: Snapshot, event: EventState, request: Request, now: datetime) -> Verdict:
+    if request.kind in LIMITED_KINDS and (verdict := _judge_marks(event, request)) is not None:
+        return verdict
     if request.kind == BOOK:
-        if request.withdrawn:
-            return Verdict(WITHDRAWN, "withdrawn_by_user")
         return judge_book(snapshot, event, request, now)
     if request.kind == CANCEL:
         return judge_cancel(snapshot, event, request)
     if request.kind == CALL_OFF:
         return judge_call_off(event)
     raise ValueError(f"unknown kind of request: {request.kind}")
+
+
+def _judge_marks(event: EventState, request: Request) -> Verdict | None:
+    """Marks come before every rule: whoever asked to leave, or was asked to, is told just that."""
+    if request.withdrawn:
+        return Verdict(WITHDRAWN, "withdrawn_by_user")
+    return judge_drain(event, request)
 
 
 def _apply(

@@ -19,6 +19,7 @@ GENESIS: Final = bytes(32)
 # Control rows and slices stand in the ledger between decisions; they have no arrival.
 EVENT_SET: Final = "event_set"
 CALL_OFF_SLICE: Final = "call_off_slice"
+DRAIN: Final = "drain"
 
 
 @dataclass(slots=True, kw_only=True)

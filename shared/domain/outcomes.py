@@ -29,6 +29,7 @@ REASONS: Final[dict[str, str]] = {
     "sales_paused": "The host has paused sales.",
     "sold_out": "No tickets are left.",
     "too_many_tickets": "More tickets than one booking may have.",
+    "withdrawn_by_admin": "An admin emptied the event's line; your request was taken out of it.",
     "withdrawn_by_user": "You left the line.",
 }
 

@@ -13,11 +13,12 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from shared.domain.allocation import PoisonError, append_row, decide, decide_call_off_slice
+from shared.domain.drain import drain_facts, read_drain, set_drain
 from shared.domain.findings import Finding
-from shared.domain.ledger import CALL_OFF_SLICE, EVENT_SET, GENESIS, LedgerRow, chain_hash
+from shared.domain.ledger import CALL_OFF_SLICE, DRAIN, EVENT_SET, GENESIS, LedgerRow, chain_hash
 from shared.domain.outcomes import CANCELLED, CONFIRMED, DONE, FAILED, Verdict
 from shared.domain.replay_requests import do_as_recorded, recorded_cancel_until, request_of, set_event
 from shared.domain.requests import CALL_OFF, KINDS
@@ -107,6 +108,8 @@ class Replay:
         try:
             if row.kind == EVENT_SET:
                 return self._expect_event_set(row)
+            if row.kind == DRAIN:
+                return self._expect_drain(row)
             if row.kind == CALL_OFF_SLICE:
                 return self._expect_slice(row, before)
             if row.kind in KINDS:
@@ -118,14 +121,24 @@ class Replay:
     def _expect_event_set(self, row: LedgerRow) -> LedgerRow:
         set_event(self.event, row.facts)
         self.known = True
+        return self._control_row(row, row.facts)
+
+    def _expect_drain(self, row: LedgerRow) -> LedgerRow:
+        mark = read_drain(row.facts)
+        if mark.up_to_arrival <= self.event.last_arrival:
+            raise ValueError("drains a line in which nothing waits")
+        set_drain(self.event, mark)
+        return self._control_row(row, drain_facts(mark))
+
+    def _control_row(self, row: LedgerRow, facts: dict[str, Any]) -> LedgerRow:
         return append_row(
             self.event,
             job_id=row.job_id,
             arrival=None,
-            kind=EVENT_SET,
+            kind=row.kind,
             user_id=row.user_id,
             tickets=None,
-            verdict=Verdict(DONE, None, row.facts),
+            verdict=Verdict(DONE, None, facts),
             booking_id=None,
             accepted_at=row.decided_at,
             now=row.decided_at,

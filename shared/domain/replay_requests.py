@@ -8,7 +8,7 @@ from typing import Any, Final
 from shared.clock import parse_rfc3339
 from shared.domain.allocation import cancel_booking
 from shared.domain.ledger import CALL_OFF_SLICE, LedgerRow
-from shared.domain.outcomes import CANCELLED, CONFIRMED, WITHDRAWN
+from shared.domain.outcomes import CANCELLED, CONFIRMED
 from shared.domain.permissions import ActingAs
 from shared.domain.requests import BOOK, CANCEL, Request, RequestKind
 from shared.domain.snapshot import BookingState, EventState, Snapshot
@@ -37,7 +37,7 @@ def request_of(row: LedgerRow, kind: RequestKind, *, arrival: int) -> Request:
         tickets=row.tickets if kind == BOOK else None,
         booking_id=row.booking_id if kind == CANCEL else None,
         acting_as=acting_as,
-        withdrawn=row.outcome == WITHDRAWN,
+        withdrawn=row.reason == "withdrawn_by_user",
     )
 
 

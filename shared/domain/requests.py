@@ -16,7 +16,8 @@ CANCEL: Final = "cancel"
 CALL_OFF: Final = "call_off"
 KINDS: Final = (BOOK, CANCEL, CALL_OFF)
 
-# Only these take space in the line that others compete for; what frees tickets always gets in.
+# Only these take space in the line that others compete for, and only these can leave it by a mark (withdraw,
+# drain); what frees tickets always gets in, and stays.
 LIMITED_KINDS: Final = frozenset({BOOK})
 
 # Written into every payload. A worker decides this version and the one before, and leaves a newer one waiting.
@@ -112,6 +113,14 @@ def decode_request(
     if not _is_sound(request) or str(request.job_id) != job_id:
         raise PayloadError("job data has a field of the wrong type")
     return request
+
+
+def is_job_id(text: str) -> bool:
+    """Whether a job of ours could have this id: a UUID in its usual form."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _is_sound(request: Request) -> bool:

@@ -28,6 +28,9 @@ class EventState:
     last_hash: bytes
     last_arrival: int
     arrivals_reissued: int = 0
+    drained_up_to: int = 0  # its newest drain mark: see shared/domain/drain.py
+    drained_until: datetime | None = None
+    drain_reason: str | None = None
 
     @property
     def available(self) -> int:

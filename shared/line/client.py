@@ -6,6 +6,7 @@ twice. So retries are off here, and the callers that repeat a script know that i
 
 import hashlib
 import re
+import time
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -14,10 +15,12 @@ from typing import Any, Final
 from redis import BlockingConnectionPool, Redis
 from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.retry import Retry
 
 from shared.errors import UnavailableError
 from shared.line.connections import ConnectionStack, NoConnectionError
+from shared.metrics.families import REDIS_OPERATIONS
 
 # Below the claim session's idle time-out (3 s): a hung Redis must not cost a worker its claim.
 SOCKET_TIMEOUT_SECONDS: Final = 2.5
@@ -44,6 +47,42 @@ _REFUSED: Final = re.compile(
 )
 
 
+# Their time is somebody's patience, not Redis' work.
+_BLOCKING: Final = frozenset({"BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "XREAD"})
+
+
+class MeasuredPipeline(Pipeline):
+    """A pipeline whose round trip is timed as a whole."""
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - redis-py's signature
+        """As redis-py's."""
+        started = time.perf_counter()
+        try:
+            return super().execute(*args, **kwargs)
+        finally:
+            REDIS_OPERATIONS.observe(("pipeline",), time.perf_counter() - started)
+
+
+class MeasuredRedis(Redis):
+    """A client whose commands are timed by their name, which is always our code's or RQ's."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - redis-py's signature
+        """As redis-py's."""
+        name = str(args[0])
+        if name in _BLOCKING:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        started = time.perf_counter()
+        try:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        finally:
+            labels = (name.partition(" ")[0].lower(),)
+            REDIS_OPERATIONS.observe(labels, time.perf_counter() - started)
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> MeasuredPipeline:  # noqa: ANN401, FBT001, FBT002
+        """As redis-py's."""
+        return MeasuredPipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
 def make_redis(
     url: str, *, max_connections: int = 64, socket_timeout: float = SOCKET_TIMEOUT_SECONDS
 ) -> "Redis":
@@ -58,7 +97,7 @@ def make_redis(
         retry_on_error=[],
         protocol=2,
     )
-    return Redis(connection_pool=pool)
+    return MeasuredRedis(connection_pool=pool)
 
 
 def text_of(value: bytes | str) -> str:
@@ -85,10 +124,13 @@ class ScriptRunner:
         Raises LineUnavailableError when Redis did not run it, AnswerUnknownError when that cannot be known.
         """
         source, digest = _script(name)
+        started = time.perf_counter()
         try:
             return self._execute("EVALSHA", digest, len(keys), *keys, *arguments)
         except redis_errors.NoScriptError:
             return self._execute("EVAL", source, len(keys), *keys, *arguments)
+        finally:
+            REDIS_OPERATIONS.observe((name,), time.perf_counter() - started)
 
     def close(self) -> None:
         """Closes the idle connections."""

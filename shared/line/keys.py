@@ -7,8 +7,13 @@ from shared.domain.partitions import queue_name
 INSTALLATION: Final = "guichet:installation"  # "<installation id>:<partitions>"
 DECIDED_CHANNEL: Final = "guichet:decided"  # messages: job ids, comma-separated
 LIVE_WORKERS: Final = "guichet:workers"  # sorted set: booking worker → when it was last heard of
+METRICS: Final = "guichet:metrics"  # hash: what the line counts about itself, see shared/line/counters.py
+LEDGER_WATCH: Final = "guichet:ledger_watch"  # hash: how far `watch_ledger` has read each event's ledger
 RQ_QUEUES: Final = "rq:queues"
 RQ_SUSPENDED: Final = "rq:suspended"
+TASK_QUEUE: Final = "tasks"
+TASKS: Final = f"rq:queue:{TASK_QUEUE}"
+FAILED_TASKS: Final = f"rq:failed:{TASK_QUEUE}"
 JOB_PREFIX: Final = "rq:job:"
 RESULT_PREFIX: Final = "rq:results:"
 LINE_PREFIX: Final = "guichet:line:"
@@ -26,6 +31,16 @@ def job(job_id: str) -> str:
 def result(job_id: str) -> str:
     """RQ's result stream of a job."""
     return f"{RESULT_PREFIX}{job_id}"
+
+
+def dependents(job_id: str) -> str:
+    """RQ's set of jobs that wait for this one."""
+    return f"{JOB_PREFIX}{job_id}:dependents"
+
+
+def worker(name: str) -> str:
+    """A worker's hash: RQ's fields and, of a booking worker, `partitions`, `decided`, `decided_per_second`."""
+    return f"rq:worker:{name}"
 
 
 def queue(partition: int) -> str:
@@ -111,6 +126,11 @@ def undecided_of_user(user_id: int | str) -> str:
 def rate_of_user(user_id: int | str) -> str:
     """The user's token bucket on the booking path."""
     return f"guichet:user:{user_id}:rate"
+
+
+def rates(installation_id: str) -> str:
+    """A channel: API processes tell each other what clients used. Channels know no database numbers, hence the id."""
+    return f"guichet:rates:{installation_id}"
 
 
 def idempotency(user_id: int | str, key_hash: str) -> str:

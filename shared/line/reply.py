@@ -12,6 +12,7 @@ from shared.clock import rfc3339, utc_now
 from shared.domain.outcomes import FAILED, REASONS
 from shared.line import keys
 from shared.line.client import Argument, ScriptRunner
+from shared.line.counters import increments
 from shared.line.take import Claim, OutdatedTokenError
 from shared.settings import Settings
 
@@ -23,11 +24,15 @@ _USER_PREFIX, _USER_SUFFIX = keys.undecided_of_user("{}").split("{}")
 
 @dataclass(frozen=True, slots=True)
 class JobReply:
-    """One decided job: whose it was (None: the control plane's) and its result document."""
+    """One decided job: whose it was (None: the control plane's), its result document, and for counts and logs the
+    seconds from accept to decide and the id of the HTTP request that it came with.
+    """
 
     job_id: str
     user_id: int | None
     result: Mapping[str, Any]
+    seconds: float = 0.0
+    request_id: str | None = None
 
 
 def reply(
@@ -40,15 +45,18 @@ def reply(
     last_arrivals: Mapping[int, int],
     last_given: Mapping[int, int] | None = None,
     rate: float | None,
+    reissued: int = 0,
 ) -> None:
-    """Writes results and statuses, moves the jobs out of flight, and wakes who waits. One round trip; sending
-    it twice changes nothing. `last_arrivals` is event → last arrival decided, `last_given` the number that Redis
-    had given to that request (another one only when Redis had lost something), `rate` decisions a second.
+    """Writes results and statuses, moves the jobs out of flight, counts, and wakes who waits. One round trip;
+    sending it twice changes nothing. `last_arrivals` is event → last arrival decided, `last_given` the number that
+    Redis had given to that request (another one only when Redis had lost something, `reissued` times), `rate`
+    decisions a second.
 
     Raises OutdatedTokenError, having done nothing, when another holder has the partition.
     """
     partition = claim.partition
     now = utc_now()
+    counted = increments(((job.result["outcome"], job.seconds) for job in jobs), reissued)
     arguments: list[Argument] = [
         claim.token,
         worker_name,
@@ -66,6 +74,7 @@ def reply(
         len(jobs),
         len(last_arrivals),
         _FAILURE_TEXT,
+        len(counted),
     ]
     for job in jobs:
         arguments += (
@@ -76,6 +85,8 @@ def reply(
         )
     for event_id, last_arrival in last_arrivals.items():
         arguments += (event_id, last_arrival, (last_given or {}).get(event_id, last_arrival))
+    for name, increment in counted.items():
+        arguments += (name, increment)
     answer = runner.run(
         "reply",
         [
@@ -89,6 +100,7 @@ def reply(
             keys.decided(partition),
             keys.arrivals(partition),
             keys.counters(partition),
+            keys.METRICS,
         ],
         arguments,
     )

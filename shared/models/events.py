@@ -43,6 +43,9 @@ class Event(Base):
     last_hash: Mapped[bytes] = mapped_column(LargeBinary, server_default=bytes(32).hex())
     last_arrival: Mapped[int] = mapped_column(server_default="0")
     arrivals_reissued: Mapped[int] = mapped_column(server_default="0")
+    drained_up_to: Mapped[int] = mapped_column(server_default="0")
+    drained_until: Mapped[datetime | None]
+    drain_reason: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default="now()")
     updated_at: Mapped[datetime] = mapped_column(server_default="now()")
     deleted_at: Mapped[datetime | None]

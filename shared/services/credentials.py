@@ -13,7 +13,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from shared.domain.accounts import ADDRESS_FACTOR, login_wait_seconds, throttle_key
-from shared.errors import RefusedError
+from shared.errors import GuichetError, RefusedError
+from shared.metrics.families import LOG_INS
 from shared.models import LoginFailure, User
 from shared.services.passwords import PasswordCheck
 from shared.services.token_families import lock_user
@@ -47,10 +48,15 @@ def begin_log_in(session: Session, *, email: str, address: str, settings: Settin
 
 
 def begin_confirmation(session: Session, *, user_id: int, address: str, settings: Settings) -> Attempt:
-    """An attempt by somebody signed in who must show the password once more; counts like a log-in."""
+    """An attempt by somebody signed in who must show the password once more; counts like a log-in.
+
+    Raises RefusedError `login_throttled`, GuichetError `unauthenticated` when the account was just closed.
+    """
     row = session.execute(
         select(User.email, User.password_hash).where(User.id == user_id, User.deleted_at.is_(None))
-    ).one()
+    ).one_or_none()
+    if row is None:  # closed since its token was checked
+        raise GuichetError("unauthenticated")
     _refuse_throttled(session, email=row.email, address=address, settings=settings)
     return Attempt(row.email, address, user_id, row.password_hash)
 
@@ -67,11 +73,13 @@ def settle(session: Session, attempt: Attempt, check: PasswordCheck, *, settings
     user = lock_user(session, attempt.user_id) if check.matches and attempt.user_id is not None else None
     if user is None or user.password_hash != attempt.password_hash:  # changed meanwhile: the check is void
         session.add(LoginFailure(account=account, address=attempt.address, failed_at=read_clock(session)))
+        LOG_INS.add(("failed",))
         return None
     session.execute(
         delete(LoginFailure).where(LoginFailure.address == attempt.address, LoginFailure.account == account)
     )
     user.password_hash = check.new_hash or user.password_hash
+    LOG_INS.add(("succeeded",))
     return user
 
 
@@ -103,4 +111,5 @@ def _refuse_throttled(session: Session, *, email: str, address: str, settings: S
         )
     ]
     if wait_seconds := max(waits):
+        LOG_INS.add(("throttled",))
         raise RefusedError("login_throttled", "Too many failed log-ins.", retry_after_seconds=wait_seconds)

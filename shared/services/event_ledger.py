@@ -42,6 +42,16 @@ def lock_events_of_host(session: Session, host_id: int) -> list[Event]:
 def append_event_set(session: Session, event: Event, *, actor_id: int | None, now: datetime) -> uuid.UUID:
     """Writes the event as it is now into its ledger and moves the head; returns the row's job id.
 
+    Conditions as for `append_control_row`.
+    """
+    return append_control_row(session, event, EVENT_SET, _facts(event), actor_id=actor_id, now=now)
+
+
+def append_control_row(
+    session: Session, event: Event, kind: str, facts: dict[str, Any], *, actor_id: int | None, now: datetime
+) -> uuid.UUID:
+    """Writes what the control plane did into the event's ledger and moves the head; returns the row's job id.
+
     The event's row must be locked (or new), and `now` read after that (`read_clock`): times in a ledger never
     go back. No round trip of its own before the flush.
     """
@@ -50,14 +60,14 @@ def append_event_set(session: Session, event: Event, *, actor_id: int | None, no
         event_id=event.id,
         number=event.last_number + 1,
         arrival=None,
-        kind=EVENT_SET,
+        kind=kind,
         user_id=actor_id,
         tickets=None,
         outcome=DONE,
         reason=None,
         booking_id=None,
         available_after=event.available,
-        facts=_facts(event),
+        facts=facts,
         accepted_at=now,
         decided_at=now,
     )
@@ -92,7 +102,7 @@ def record_change(
     )
 
 
-def _facts(event: Event) -> dict[str, object]:
+def _facts(event: Event) -> dict[str, Any]:
     return event_set_facts(
         capacity=event.capacity,
         max_per_booking=event.max_per_booking,

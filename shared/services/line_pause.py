@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from shared.errors import InvalidInputError, UnavailableError
 from shared.models import LineState
 from shared.services import audit_log
+
+# A batch takes milliseconds; one that waits for an event's lock, five seconds.
+LOCK_SECONDS: Final = 30
+
+_TIMED_OUT: Final = ("55P03", "57014")  # lock_not_available, query_canceled
 
 
 def pause(
@@ -21,9 +29,12 @@ def pause(
     """Pauses deciding, until `resume_at` or until `resume`. Requests are still accepted, and wait.
 
     Locks the row that every batch reads FOR SHARE: the caller waits for running batches, and every later one
-    sees the pause. Pausing a paused line changes its reason and end.
+    sees the pause. Pausing a paused line changes its reason and end. Raises UnavailableError `line_busy` when they
+    do not end in time, InvalidInputError for an end that is not to come; nothing is changed then.
     """
+    _refuse_the_past(session, resume_at)  # before anybody has to wait for the lock
     state = _lock(session)
+    _refuse_the_past(session, resume_at)
     if not _is_paused(session, state):
         state.paused_at = session.scalar(select(func.clock_timestamp()))
     state.paused, state.pause_reason, state.paused_by, state.resume_at = True, reason, actor_id, resume_at
@@ -34,7 +45,7 @@ def pause(
 def resume(
     session: Session, *, actor_id: int | None, reason: str | None = None, request_id: str | None = None
 ) -> bool:
-    """Ends the pause; False, changing nothing, when the line runs."""
+    """Ends the pause; False, changing nothing, when the line runs. Raises UnavailableError `line_busy`."""
     state = _lock(session)
     was_paused = _is_paused(session, state)
     state.paused = False
@@ -46,12 +57,25 @@ def resume(
 
 def _lock(session: Session) -> LineState:
     # Batches hold the row FOR SHARE one after the other, and may overlap for longer than the usual five seconds.
-    session.execute(text("set local lock_timeout = '30s'; set local statement_timeout = '35s'"))
+    milliseconds = LOCK_SECONDS * 1000
+    limits = "set local lock_timeout = {}; set local statement_timeout = {}"
+    session.execute(text(limits.format(milliseconds, milliseconds + 5_000)))
     # The table and not only its row: batches that share the row one after the other, without a gap, would keep a
     # writer of the row away for ever; behind a waiting table lock they queue.
-    session.execute(text("lock table line_state in exclusive mode"))
+    try:
+        session.execute(text("lock table line_state in exclusive mode"))
+    except OperationalError as error:
+        if getattr(error.orig, "pgcode", None) not in _TIMED_OUT:
+            raise
+        raise UnavailableError("line_busy", retry_after_seconds=LOCK_SECONDS) from error
     query = select(LineState).with_for_update().execution_options(populate_existing=True)
     return session.execute(query).scalar_one()
+
+
+def _refuse_the_past(session: Session, resume_at: datetime | None) -> None:
+    """By PostgreSQL's clock, which ends the pause."""
+    if resume_at is not None and resume_at <= session.execute(select(func.clock_timestamp())).scalar_one():
+        raise InvalidInputError([{"pointer": "#/resume_at", "detail": "Must be in the future."}])
 
 
 def _is_paused(session: Session, state: LineState) -> bool:

@@ -30,13 +30,13 @@ from line_state for share"""
 
 _EVENTS = """select id, capacity, booked, max_per_booking, status, deleted_at is not null, starts_at,
        sales_open_at, sales_close_at, sales_paused, price_minor, currency, last_number, last_hash, last_arrival,
-       arrivals_reissued
+       arrivals_reissued, drained_up_to, drained_until, drain_reason
 from events where id = any(%s) order by id for update"""
 
 _EVENT_FIELDS = (
     "id", "capacity", "booked", "max_per_booking", "status", "deleted", "starts_at", "sales_open_at",
     "sales_close_at", "sales_paused", "price_minor", "currency", "last_number", "last_hash", "last_arrival",
-    "arrivals_reissued",
+    "arrivals_reissued", "drained_up_to", "drained_until", "drain_reason",
 )  # fmt: skip
 
 # A user that does not exist counts as closed: a booking for it could not be written.

@@ -29,6 +29,12 @@ def find_recorded(session: Session, job_id: uuid.UUID) -> RecordedDecision | Non
     return None if found is None else _recorded(found[0], found[1])
 
 
+def list_recorded(session: Session, job_ids: Sequence[str]) -> list[RecordedDecision]:
+    """Those decisions of `job_ids` that the ledger has, in no order. One round trip."""
+    rows = session.execute(_QUERY.where(Decision.job_id.in_([uuid.UUID(job_id) for job_id in job_ids])))
+    return [_recorded(decision, booking) for decision, booking in rows]
+
+
 def list_recorded_of_user(
     session: Session, user_id: int, *, kinds: Sequence[str], before: uuid.UUID | None, limit: int
 ) -> list[RecordedDecision]:

@@ -8,7 +8,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from shared.line.installation import Installation
-from shared.models import ControlRequest, LineState, RevokedToken
+from shared.models import ControlRequest, LineState, RevokedToken, User
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +36,38 @@ def find_pause(session: Session) -> Pause | None:
     if state is None:
         return None
     return Pause(reason=state.pause_reason, paused_at=state.paused_at, resume_at=state.resume_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PauseRecord:
+    """The pause as admins see it. `by_id` and `by_name` are None for a command on the server."""
+
+    reason: str | None
+    by_id: int | None
+    by_name: str | None
+    paused_at: datetime | None
+    resume_at: datetime | None
+
+
+def find_pause_record(session: Session) -> PauseRecord | None:
+    """Like `find_pause`, with who paused. One row."""
+    row = session.execute(
+        select(LineState.pause_reason, LineState.paused_at, LineState.resume_at, User.id, User.name)
+        .outerjoin(User, User.id == LineState.paused_by)
+        # The clock and not the transaction's start, for one that waited for the pause's lock.
+        .where(
+            LineState.paused, LineState.resume_at.is_(None) | (LineState.resume_at > func.clock_timestamp())
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return PauseRecord(
+        reason=row.pause_reason,
+        by_id=row.id,
+        by_name=row.name,
+        paused_at=row.paused_at,
+        resume_at=row.resume_at,
+    )
 
 
 def forget_queued(session: Session) -> None:

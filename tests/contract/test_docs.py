@@ -114,6 +114,9 @@ class TestCommands:
         for name, options in re.findall(r"`guichet ([a-z-]+)((?: [^`]*)?)`", path.read_text()):
             command = main.get_command(click.Context(main), name)
             assert command is not None
+            if isinstance(command, click.Group) and (verbs := re.findall(r"^ ([a-z]+)", options)):
+                command = command.get_command(click.Context(command), verbs[0])
+                assert command is not None, options
             known = {option for parameter in command.params for option in parameter.opts}
             assert set(re.findall(r"--[a-z-]+", options)) <= known
 

@@ -369,6 +369,7 @@ class TestTheLine:
         put_job(line, flying, status="started")
         line.rpush(keys.queue(7), str(waiting))
         line.rpush(keys.in_flight(7), str(flying))
+        line.zadd(keys.started(7), {f"{flying}{keys.EXECUTION_SUFFIX}": "inf"})
         line.hset("rq:job:task", mapping={"status": "finished", "origin": "tasks"})
         line.hset("rq:job:broken", mapping={"status": "finished"})
         line.hset("rq:job:other", mapping={"status": "finished", "origin": "bookings-x"})
@@ -423,6 +424,7 @@ class TestTheLine:
         row = ledger.rows[2]
         put_job(line, row.job_id, status="started")
         line.rpush(keys.in_flight(7), str(row.job_id))
+        line.zadd(keys.started(7), {f"{row.job_id}{keys.EXECUTION_SUFFIX}": "inf"})
         tally = run_audit(settings)
         assert tally.ok
         assert tally.notes["decided, reply under way"] == 1

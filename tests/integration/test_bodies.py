@@ -1,11 +1,8 @@
 """Bodies that are too long, that JSON does not allow, or that readers could read in two ways: refused, never a 500."""
 
 import io
-import signal
 import socket
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +10,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from api.parsing import BODY_BYTES_MAX
 from tests.factories import auth_header, make_user
-from tests.lines import await_that, worker_process
+from tests.web_servers import gunicorn
 
 LOG_IN = "/api/auth/login"
 # What a server sets that finds the end of the stream by itself, as gunicorn does.
@@ -74,21 +71,8 @@ class TestLength:
 @pytest.fixture
 def port(settings, tmp_path) -> Iterator[int]:
     """A real gunicorn's."""
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    serving = replace(settings, port=port, web_processes=1)
-    arguments = ("-m", "gunicorn", "--config", "api/gunicorn_conf.py", "api.wsgi:app")
-    with worker_process(serving, *arguments, log=tmp_path / "web.log") as process:
-        await_that(lambda: answers(port), what="gunicorn")
+    with gunicorn(settings, tmp_path / "web.log") as port:
         yield port
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def answers(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_gunicorn_answers_before_a_chunked_body_has_ended(port):

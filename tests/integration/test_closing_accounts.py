@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, update
 
 from shared.db import transaction
+from shared.errors import GuichetError
 from shared.ids import uuid7
 from shared.line.accept import Accepted, NewRequest
 from shared.models import AuditLogEntry, Booking, ControlRequest, Decision, Event, User
-from shared.services import accounts
+from shared.services import accounts, credentials
 from tests.factories import PASSWORD, auth_header, make_event, make_user
 
 
@@ -159,6 +160,14 @@ class TestCloseOwnAccount:
             entry = session.scalars(select(AuditLogEntry).where(AuditLogEntry.action == "user.delete")).one()
         assert (entry.actor_id, entry.target_type, entry.target_id) == (host.id, "user", str(host.id))
         assert entry.request_id is not None
+
+    def test_whoever_confirms_something_while_it_is_closed_is_nobody(self, engine, settings):
+        """The token was good when it was looked at, a moment ago."""
+        user = make_user(engine, password=PASSWORD)
+        with transaction(engine) as session:
+            session.execute(update(User).where(User.id == user.id).values(deleted_at=func.now()))
+        with transaction(engine) as session, pytest.raises(GuichetError, match="unauthenticated"):
+            credentials.begin_confirmation(session, user_id=user.id, address="192.0.2.1", settings=settings)
 
 
 class TestAdmin:

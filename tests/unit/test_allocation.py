@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.allocation import PoisonError, decide, decide_call_off_slice
+from shared.domain.drain import DrainMark
 from shared.domain.ledger import chain_hash
 from shared.domain.requests import Request
 from shared.domain.snapshot import EventState
@@ -120,6 +121,16 @@ def in_batches(line: list[Request], sizes: list[int]) -> list[list[Request]]:
     return batches
 
 
+@st.composite
+def marks(draw: st.DrawFn) -> DrainMark:
+    """A mark in the middle of the line, or before it, or behind it, on any clock."""
+    return DrainMark(
+        up_to_arrival=draw(st.integers(1, 40)),
+        accepted_until=draw(INSTANTS),
+        reason=draw(st.sampled_from(["rain", "snow"])),
+    )
+
+
 def worked_off(database: Database, batches: list[list[Request]], quarantined: set[uuid.UUID]) -> Database:
     result = copy.deepcopy(database)
     for batch in batches:
@@ -145,9 +156,37 @@ class TestBatch:
         assert set(batched.lost) == set(singly.lost)
 
     @settings(deadline=None, max_examples=300)
-    @given(databases(), requests(), st.lists(st.integers(1, 12), max_size=6))
-    def test_keeps_every_promise(self, database, line, sizes):
+    @given(
+        databases(),
+        requests(),
+        st.lists(st.integers(1, 12), max_size=6),
+        st.lists(st.tuples(st.integers(0, 30), st.integers(1, 2), marks()), min_size=1, max_size=3),
+    )
+    def test_decides_as_one_by_one_would_with_lines_drained_between(self, database, line, sizes, drains):
+        singly, batched = copy.deepcopy(database), copy.deepcopy(database)
+        start = 0
+        for position, event_id, mark in [*sorted(drains, key=lambda one: one[0]), (len(line), 0, None)]:
+            part, start = line[start:position], max(start, position)
+            singly = worked_off(singly, [[one] for one in part], set())
+            batched = worked_off(batched, in_batches(part, sizes), set())
+            if mark is not None:
+                singly.drain(event_id, mark)
+                batched.drain(event_id, mark)
+        assert batched.rows == singly.rows  # with their hashes
+        assert batched.events == singly.events
+        assert batched.bookings == singly.bookings
+
+    @settings(deadline=None, max_examples=300)
+    @given(
+        databases(),
+        requests(),
+        st.lists(st.integers(1, 12), max_size=6),
+        st.lists(marks(), max_size=2),
+    )
+    def test_keeps_every_promise(self, database, line, sizes, drains):
         before = copy.deepcopy(database)
+        for mark in drains:
+            database.drain(1, mark)
         after = worked_off(database, in_batches(line, sizes), set())
         for event_id, event in after.events.items():
             start = before.events[event_id]

@@ -12,7 +12,10 @@ from shared.domain.findings import Finding
 from shared.domain.ledger import LedgerRow, chain_hash
 from shared.domain.replay import Replay
 from shared.ids import uuid7
-from tests.ledgers import TruthfulLedger
+from tests.ledgers import OPENING, TruthfulLedger
+
+# The mark is set while the next few requests of the ledger wait.
+AHEAD = timedelta(seconds=3)
 
 
 def replay(rows: list[LedgerRow], event_id: int = 1) -> tuple[Replay, list[Finding]]:
@@ -53,6 +56,11 @@ def ledger() -> TruthfulLedger:
     ledger.book(11, 2)  # number 16
     ledger.set_event(sales_paused=True)
     ledger.book(12)
+    ledger.set_event(sales_paused=False)
+    ledger.drain(3)
+    ledger.book(14, accepted_at=OPENING)  # withdrawn_by_admin
+    ledger.book(15, withdrawn=True, accepted_at=OPENING)
+    ledger.book(16)  # accepted after the mark
     ledger.call_off()
     ledger.book(13)
     return ledger
@@ -73,6 +81,8 @@ class TestTruthfulLedger:
             "already_booked",
             "account_closed",
             "event_cancelled",
+            "withdrawn_by_admin",
+            "withdrawn_by_user",
         } <= reasons
 
     def test_of_a_cancellation_by_the_host_after_the_deadline(self) -> None:
@@ -120,6 +130,8 @@ def test_whatever_the_rules_decide_replays_without_a_finding(seed: int, capacity
             ledger.book(
                 user, chance.randint(1, 5), withdrawn=chance.random() < 0.1, closed=chance.random() < 0.1
             )
+        elif chance.random() < 0.2:
+            ledger.drain(chance.randint(1, 4), chance.choice("ab"), accepted_until=ledger.now + AHEAD)
         elif chance.random() < 0.7 and ledger.snapshot.bookings:
             right = chance.choice(["owner", "host", "admin"])
             ledger.cancel(user, chance.choice(list(ledger.snapshot.bookings)), acting_as=right)
@@ -240,6 +252,63 @@ class TestAForgedRow:
         ids = {"same": str(same), "cancelled": str(cancelled), "unknown": str(uuid7())}
         row.facts = {"cancelled": [ids[name] for name in named] if isinstance(named, list) else named}
         assert ("rules", row.number) in places(replay(rechain(ledger.rows[:-1]))[1])
+
+
+class TestAForgedDrain:
+    @pytest.fixture
+    def drained(self) -> TruthfulLedger:
+        """Numbers 3 and 4 are withdrawn by the mark, number 5 came after it."""
+        ledger = TruthfulLedger()
+        ledger.drain(2, accepted_until=ledger.now + AHEAD)
+        for user in (2, 3, 4):
+            ledger.book(user)
+        assert [row.outcome for row in ledger.rows[2:]] == ["withdrawn", "withdrawn", "confirmed"]
+        return ledger
+
+    def test_that_withdraws_whom_no_mark_concerns(self, drained: TruthfulLedger) -> None:
+        row = drained.rows[4]
+        row.outcome, row.reason, row.booking_id, row.available_after = (
+            "withdrawn",
+            "withdrawn_by_admin",
+            None,
+            10,
+        )
+        row.facts = dict(drained.rows[3].facts)
+        run, findings = replay(rechain(drained.rows))
+        assert places(findings) == {("rules", 5)}
+        assert run.event.booked == 0
+
+    def test_that_books_whom_a_mark_concerns(self, drained: TruthfulLedger) -> None:
+        row = drained.rows[3]
+        row.outcome, row.reason, row.facts, row.booking_id = "confirmed", None, {}, uuid7()
+        assert ("rules", 4) in places(replay(rechain(drained.rows))[1])
+
+    def test_that_tells_another_reason(self, drained: TruthfulLedger) -> None:
+        drained.rows[3].facts = {"admin_reason": "Because."}
+        assert places(replay(rechain(drained.rows))[1]) == {("rules", 4)}
+
+    @pytest.mark.parametrize(
+        ("change", "wrong"),
+        [
+            ({"up_to_arrival": 1}, {4}),
+            ({"up_to_arrival": 3}, {5}),
+            ({"accepted_until": "2026-11-01T08:00:00.000000Z"}, {3, 4}),
+            ({"reason": "Rain"}, {3, 4}),
+            ({"up_to_arrival": 0}, {2, 3, 4}),  # a line in which nothing waits is not drained
+            ({"up_to_arrival": "2"}, {2, 3, 4}),
+            ({"more": 1}, {2}),
+        ],
+    )
+    def test_whose_facts_are_not_what_was_set(
+        self, drained: TruthfulLedger, change: dict[str, object], wrong: set[int]
+    ) -> None:
+        mark = drained.rows[1]
+        mark.facts = mark.facts | change
+        assert places(replay(rechain(drained.rows))[1]) == {("rules", number) for number in wrong}
+
+    def test_whose_mark_was_taken_out(self, drained: TruthfulLedger) -> None:
+        del drained.rows[1]
+        assert {("numbers", 3), ("rules", 3), ("rules", 4)} <= places(replay(rechain(drained.rows))[1])
 
 
 def forged_booking(ledger: TruthfulLedger, *, user_id: int, tickets: int) -> LedgerRow:

@@ -1,10 +1,11 @@
 -- Tells Redis what was decided: status, result, registries, counts; then who waits is told.
 -- Removes exactly its own ids from in-flight, and does nothing under an outdated token.
 local in_flight, token_key, suspects, alone, started, finished, failed = unpack(KEYS, 1, 7)
-local decided, arrivals, counters = unpack(KEYS, 8, 10)
+local decided, arrivals, counters, metrics = unpack(KEYS, 8, 11)
 local token, worker_name, ended_at, now, ttl, kept_max = unpack(ARGV, 1, 6)
 local rate, channel, job_prefix, result_prefix, suffix, user_prefix, user_suffix = unpack(ARGV, 7, 13)
 local job_count, event_count, failure_text = tonumber(ARGV[14]), tonumber(ARGV[15]), ARGV[16]
+local counted = tonumber(ARGV[17])
 
 if redis.call('GET', token_key) ~= token then return {'outdated'} end
 
@@ -14,7 +15,7 @@ for _, key in ipairs({decided, arrivals, counters}) do redis.call('HLEN', key) e
 
 -- Out of flight first: it frees memory, so that everything after it is allowed at maxmemory. A batch as it was
 -- taken is the head of the list and leaves it in one call.
-local position = 17
+local position = 18
 local ids, removed = {}, 0
 for index = 1, job_count do
   ids[index] = ARGV[position]
@@ -30,7 +31,7 @@ end
 
 local expires = tonumber(now) + tonumber(ttl)
 local ended, good, bad = {}, {}, {}
-position = 17
+position = 18
 for index = 1, job_count do
   local id, status, result, user = unpack(ARGV, position, position + 3)
   position = position + 4
@@ -79,6 +80,16 @@ for _ = 1, event_count do
 end
 redis.call('HINCRBY', counters, 'decided', removed)
 if rate ~= '' then redis.call('HSET', counters, 'rate', rate) end
+
+-- Each decision once: a repeated reply takes nothing out of flight. Figures never fail a reply, whatever somebody
+-- made of their key: pcall.
+if removed == job_count then
+  for _ = 1, counted do
+    local name, increment = ARGV[position], ARGV[position + 1]
+    position = position + 2
+    redis.pcall(string.find(increment, '.', 1, true) and 'HINCRBYFLOAT' or 'HINCRBY', metrics, name, increment)
+  end
+end
 
 for _, registry in ipairs({finished, failed}) do
   redis.call('ZREMRANGEBYSCORE', registry, '-inf', now)

@@ -11,7 +11,7 @@ from shared.services.audit.findings import Tally
 # Control rows of the ledger, each with the audit-log rows of its job id and event.
 _UNLOGGED: Final = """
 select d.event_id, d.number, d.job_id from decisions d
-where d.kind = 'event_set' and (cast(:event as bigint) is null or d.event_id = :event) and not exists (
+where d.kind in ('event_set', 'drain') and (cast(:event as bigint) is null or d.event_id = :event) and not exists (
     select from audit_log a
     where a.job_id = d.job_id and a.target_type = 'event' and a.target_id = cast(d.event_id as text))
 """
@@ -24,7 +24,7 @@ where a.job_id is not null and (cast(:event as bigint) is null or a.target_id = 
 """
 _CONTROL_ROWS: Final = """
 select count(*) from decisions
-where kind = 'event_set' and (cast(:event as bigint) is null or event_id = :event)
+where kind in ('event_set', 'drain') and (cast(:event as bigint) is null or event_id = :event)
 """
 
 

@@ -13,6 +13,7 @@ from shared.domain.partitions import partition_of
 from shared.line import keys
 from shared.services.audit.findings import Tally
 from shared.services.audit.jobs import JobFields, LedgerEntry, list_jobs, read_jobs, text_of
+from shared.services.audit.line_counts import check_counts, check_keys, check_revocations, check_users
 from shared.store.line_state import get_installation
 
 # Ids read, and looked up in the ledger, in one round trip each.
@@ -36,42 +37,15 @@ def audit_line(session: Session, redis: "Redis", tally: Tally, *, event_id: int 
     partitions = range(installation.partitions)
     if event_id is not None:
         partitions = range(partition_of(event_id, installation.partitions), installation.partitions)[:1]
-    _check_counters(session, redis, partitions, tally, event_id)
+    check_counts(session, redis, partitions, tally, event_id)
     undecided = _check_jobs(session, redis, tally, event_id, partitions)
     _check_lists(session, redis, partitions, undecided, tally)
     _check_strays(session, redis, undecided, tally)
     _check_set_aside(session, redis, partitions, tally)
-
-
-def _check_counters(
-    session: Session, redis: "Redis", partitions: Iterable[int], tally: Tally, event_id: int | None
-) -> None:
-    """Decided in Redis ≤ `last_arrival` ≤ given out by Redis; read in this order, a live system keeps it."""
-    for partition in partitions:
-        decided = {int(event): int(value) for event, value in redis.hgetall(keys.decided(partition)).items()}
-        ledger = _last_arrivals(session, decided)
-        given = {int(event): int(value) for event, value in redis.hgetall(keys.arrivals(partition)).items()}
-        for event, value in decided.items():
-            if event_id not in (None, event):
-                continue
-            tally.examined["line_counters"] += 1
-            last = ledger.get(event, 0)
-            if value > last:
-                _add(tally, "line_counters", "decided arrivals in Redis", f"at most {last}", value, event)
-            if given.get(event, last) < last:
-                _add(
-                    tally,
-                    "line_counters",
-                    "arrivals given out by Redis",
-                    f"at least {last}",
-                    given[event],
-                    event,
-                )
-
-
-def _last_arrivals(session: Session, events: Collection[int]) -> dict[int, int]:
-    query = text("select id, last_arrival from events where id = any(:ids)")
-    return {row.id: row.last_arrival for row in session.execute(query, {"ids": list(events)})}
+    if event_id is None:
+        check_users(redis, partitions, tally)
+        check_keys(session, redis, tally)
+        check_revocations(session, redis, tally)
 
 
 def _check_jobs(

@@ -18,7 +18,7 @@ _LEDGER_COLUMNS: Final = ", ".join(LedgerRow.__slots__)
 _EVENT_COLUMNS: Final = """
     id, capacity, booked, max_per_booking, status, deleted_at is not null as deleted, starts_at,
     sales_open_at, sales_close_at, sales_paused, price_minor, currency, last_number, last_hash, last_arrival,
-    arrivals_reissued
+    arrivals_reissued, drained_up_to, drained_until, drain_reason
 """
 # Columns of `bookings` that the ledger also knows, named like BookingState's fields.
 BOOKING_COLUMNS: Final = (

@@ -21,7 +21,7 @@ from shared.services.audit.streams import (
     stream_ledger,
 )
 
-# What a rule reads of an event: the columns that `event_set` rows record.
+# What a rule reads of an event: the columns that `event_set` and `drain` rows record.
 EVENT_FIELDS: Final = (
     "capacity",
     "max_per_booking",
@@ -33,6 +33,9 @@ EVENT_FIELDS: Final = (
     "sales_paused",
     "price_minor",
     "currency",
+    "drained_up_to",
+    "drained_until",
+    "drain_reason",
 )
 _ROW_CHECKS: Final = ("rules", "oversell", "numbers", "arrivals", "chain", "clock")
 

@@ -1,0 +1,1 @@
+"""`/openapi.json`: the contract, generated from the routes and their schemas."""

@@ -1,0 +1,18 @@
+"""What the groups of the document are about."""
+
+from typing import Final
+
+TAGS: Final[dict[str, str]] = {
+    "Accounts": "Registering, logging in and out, one's own profile, password and account.",
+    "Users": "Accounts by id, for themselves and for admins.",
+    "Events": "What people attend: listed, shown, made, changed, called off, hidden.",
+    "Bookings": "Standing in line for tickets, cancelling, and the bookings that came of it.",
+    "Requests": "Following a request in the line: its place, its decision, its stream; leaving the line.",
+    "Ledger": "Every decision of an event, in order and hash-chained, for anybody to check.",
+    "Audit log": "What admins, hosts and commands changed, for admins to read.",
+    "Queue": "Steering the line, for admins.",
+    "Health": "Whether this process is alive, and whether bookings can be accepted and decided.",
+    "Console": "Signing in to rq-dashboard at `/rq`, for admins at a browser.",
+    "Console": "Signing in to rq-dashboard, for admins with a browser.",
+    "Contract": "This contract: its document, its pages, its problem codes.",
+}

@@ -1,0 +1,95 @@
+"""What problem documents carry beside the standard members: the facts behind a refusal, by code."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One fact. `always` is False for a fact that not every document of the code has."""
+
+    description: str
+    schema: dict[str, Any]
+    example: Any
+    always: bool = False
+
+
+_INSTANT: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
+_UUID: Final[dict[str, Any]] = {"type": "string", "format": "uuid"}
+_COUNT: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
+_JOB_ID: Final = "01a1fa38-2c56-79d1-a69f-e87985a90e56"
+_BOOKING_ID: Final = "01a1fa38-2c56-79d1-a961-2abfc2fe2f55"
+_STATUS_PATH: Final = f"/api/bookings/status/{_JOB_ID}"
+
+_BOOKED: Final = Member("Tickets that are booked now.", _COUNT, 37, always=True)
+_RETRY: Final = Member("The same as Retry-After.", _COUNT, 2)
+_OPENS: Final = Member("When sales open.", _INSTANT, "2030-05-01T08:00:00.000000Z")
+_CLOSED: Final = Member("When sales closed.", _INSTANT, "2030-06-01T18:00:00.000000Z")
+_BOOKING: Final = Member("The booking as it stands.", {"type": "object"}, {"id": _BOOKING_ID})
+_LINKS: Final = Member(
+    "Where to ask for the decision.",
+    {"type": "object", "additionalProperties": {"type": "string"}},
+    {"status": _STATUS_PATH},
+    always=True,
+)
+
+# Of every refusal that is told as a decision.
+JOB: Final = Member(
+    "The status document of the decided request.",
+    {"type": "object"},
+    {"job_id": _JOB_ID, "status": "rejected"},
+)
+
+MEMBERS: Final[dict[str, dict[str, Member]]] = {
+    "validation_failed": {
+        "errors": Member(
+            "What is wrong where: a JSON pointer into the body, or `?name` for a query parameter.",
+            {
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "required": ["pointer", "detail"],
+                    "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+                },
+            },
+            [
+                {
+                    "pointer": "#/tickets",
+                    "detail": "Must be greater than or equal to 1 and less than or equal to 10.",
+                }
+            ],
+            always=True,
+        )
+    },
+    "sales_not_open": {"opens_at": _OPENS},
+    "sales_closed": {"closed_at": _CLOSED},
+    "too_many_tickets": {"max_per_booking": Member("The most that one booking may have.", _COUNT, 4)},
+    "not_enough_left": {"available": Member("Tickets that are left.", _COUNT, 1)},
+    "event_started": {"starts_at": Member("When it started.", _INSTANT, "2030-06-01T18:00:00.000000Z")},
+    "already_booked": {"booking_id": Member("The booking that you have.", _UUID, _BOOKING_ID)},
+    "already_cancelled": {"booking": _BOOKING},
+    "already_decided": {"job": JOB},
+    "cancellation_closed": {
+        "closes_at": Member("Until when it could be cancelled.", _INSTANT, "2030-05-31T18:00:00.000000Z")
+    },
+    "capacity_below_committed": {"booked": _BOOKED},
+    "event_has_bookings": {"booked": _BOOKED},
+    "precondition_failed": {"version": Member("The event's version now.", _COUNT, 4)},
+    "rate_limited": {"retry_after_seconds": _RETRY},
+    "login_throttled": {"retry_after_seconds": _RETRY},
+    "too_many_undecided": {
+        "retry_after_seconds": _RETRY,
+        "undecided_max": Member("How many undecided requests one user may have.", _COUNT, 20),
+    },
+    "line_full": {
+        "retry_after_seconds": _RETRY,
+        "scope": Member(
+            "What is full: this event's line, or the whole partition's.", {"type": "string"}, "event"
+        ),
+    },
+    "accept_unknown": {
+        "job_id": Member("The request, if it is there.", _UUID, _JOB_ID, always=True),
+        "links": _LINKS,
+    },
+}

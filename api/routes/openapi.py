@@ -1,0 +1,29 @@
+"""`/openapi.json`: the contract for programs."""
+
+from flask import Blueprint, Response, current_app, request
+
+from api.caching import PUBLIC
+from api.contract import JSON, Answer, describe
+from api.openapi.published import published_document
+from api.schemas.contract import OpenapiDocument
+
+blueprint = Blueprint("openapi", __name__)
+
+
+@blueprint.get("/openapi.json")
+@describe(
+    tag="Contract",
+    auth="none",
+    answers={
+        200: Answer("This document.", OpenapiDocument, headers=("ETag", "Cache-Control")),
+        304: Answer("The client has it already."),
+    },
+    local=True,
+)
+def show() -> Response:
+    """The OpenAPI document of every route; the same until another version is installed."""
+    published = published_document(current_app)
+    response = Response(published.body, content_type=JSON, headers={"Cache-Control": PUBLIC})
+    response.set_etag(published.etag)
+    response.make_conditional(request)
+    return response

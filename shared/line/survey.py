@@ -1,0 +1,194 @@
+"""Reading the line whole, to compare it with the ledger: every list, counter, set and key. Reads only.
+
+Costs grow with what lies in Redis. No script is needed: whoever reads holds every partition, or asks again.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Literal
+
+from redis import Redis
+
+from shared.clock import parse_rfc3339
+from shared.domain.partitions import QUEUE_PREFIX
+from shared.domain.requests import CALL_OFF, PAYLOAD_VERSION, PayloadError, decode_request
+from shared.line import keys
+
+# What one round trip reads.
+CHUNK: Final = 1000
+
+Fault = Literal["unreadable", "newer"]
+_FIELDS: Final = ("status", "origin", "data", "enqueued_at", "arrival", "seq", "v")
+UNDECIDED: Final = ("queued", "started")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyedJob:
+    """A booking job's hash. `counts_for` is whose undecided requests it belongs to, None for the control plane's.
+
+    `fault` says that there is no request in it that this release can decide; the fields after it are 0 then.
+    """
+
+    id: str
+    status: str
+    partition: int
+    fault: Fault | None = None
+    event_id: int = 0
+    arrival: int = 0
+    seq: int = 0
+    counts_for: int | None = None
+    is_control: bool = False
+
+    @property
+    def is_undecided(self) -> bool:
+        """Redis says that it waits or is in flight."""
+        return self.status in UNDECIDED
+
+
+def scan_jobs(redis: "Redis") -> Iterator[list[SurveyedJob]]:
+    """Every booking job, some thousand at a time, some twice (SCAN)."""
+    for names in _scan(redis, f"{keys.JOB_PREFIX}*", "HASH"):
+        yield list(read_jobs(redis, [name.removeprefix(keys.JOB_PREFIX) for name in names]).values())
+
+
+def read_jobs(redis: "Redis", ids: Sequence[str]) -> dict[str, SurveyedJob]:
+    """Those of `ids` that have a job's hash. One round trip a thousand."""
+    jobs: dict[str, SurveyedJob] = {}
+    for start in range(0, len(ids), CHUNK):
+        chunk = ids[start : start + CHUNK]
+        with redis.pipeline(transaction=False) as pipe:
+            for job_id in chunk:
+                pipe.hmget(_raw(keys.job(job_id)), *_FIELDS)
+            found = pipe.execute(raise_on_error=False)  # a key that is no hash gives an error: no job
+        for job_id, values in zip(chunk, found, strict=True):
+            if isinstance(values, list) and (job := _job(job_id, values)) is not None:
+                jobs[job_id] = job
+    return jobs
+
+
+def _job(job_id: str, values: Sequence[bytes | None]) -> SurveyedJob | None:
+    status, origin, data, accepted_at, arrival, seq, version = values
+    queue = _text(origin or b"")
+    number = queue.removeprefix(QUEUE_PREFIX)
+    if not queue.startswith(QUEUE_PREFIX) or not number.isdecimal():
+        return None
+    make = partial(SurveyedJob, id=job_id, status=_text(status or b""), partition=int(number))
+    if _number(version) > PAYLOAD_VERSION:
+        return make(fault="newer")
+    try:
+        request = decode_request(
+            job_id,
+            data or b"",
+            arrival=int(arrival or b""),
+            accepted_at=parse_rfc3339((accepted_at or b"").decode()),
+            withdrawn=False,
+        )
+    except (PayloadError, ValueError):
+        return make(fault="unreadable")
+    is_control = request.kind == CALL_OFF or request.acting_as == "account"
+    return make(
+        event_id=request.event_id,
+        arrival=request.arrival,
+        seq=_number(seq),
+        counts_for=None if is_control else request.user_id,
+        is_control=is_control,
+    )
+
+
+def read_list(redis: "Redis", key: str) -> list[str]:
+    """The ids in a list, in order. One round trip a thousand."""
+    ids: list[str] = []
+    while chunk := redis.lrange(key, len(ids), len(ids) + CHUNK - 1):
+        ids += [_text(raw) for raw in chunk]
+    return ids
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """A partition's running numbers and the jobs in RQ's started registry."""
+
+    arrivals: dict[int, int]
+    decided: dict[int, int]
+    accepted_total: int
+    decided_total: int
+    started: set[str]  # members, with RQ's execution id
+
+
+def read_counters(redis: "Redis", partition: int) -> Counters:
+    """Everything that a partition counts, as it is at one moment. One round trip."""
+    with redis.pipeline(transaction=True) as pipe:
+        pipe.hgetall(keys.arrivals(partition))
+        pipe.hgetall(keys.decided(partition))
+        pipe.hmget(keys.counters(partition), "accepted", "decided")
+        pipe.zrange(keys.started(partition), 0, -1)
+        arrivals, decided, (accepted_total, decided_total), started = pipe.execute()
+    return Counters(
+        arrivals={int(event): int(number) for event, number in arrivals.items()},
+        decided={int(event): int(number) for event, number in decided.items()},
+        accepted_total=_number(accepted_total),
+        decided_total=_number(decided_total),
+        started={_text(member) for member in started},
+    )
+
+
+def read_undecided_of_users(redis: "Redis") -> dict[int, set[str]]:
+    """User → the ids counted as undecided. One round trip a thousand users."""
+    before, after = keys.undecided_of_user("{}").split("{}")
+    found: dict[int, set[str]] = {}
+    for names in _scan(redis, keys.undecided_of_user("*"), "SET"):
+        with redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.smembers(name)
+            members = pipe.execute()
+        for name, ids in zip(names, members, strict=True):
+            user = name.removeprefix(before).removesuffix(after)
+            if user.isdecimal():
+                found[int(user)] = {_text(raw) for raw in ids}
+    return found
+
+
+def scan_numbers_of_users(redis: "Redis") -> Iterator[int]:
+    """Users that stood in line within the last day: whose keys there are. Some twice."""
+    for pattern, kind in ((keys.idempotency("*", "*"), "STRING"), (keys.rate_of_user("*"), "HASH")):
+        position = pattern.split(":").index("*")
+        for names in _scan(redis, pattern, kind):
+            yield from (int(user) for name in names if (user := name.split(":")[position]).isdecimal())
+
+
+def scan_idempotency_records(redis: "Redis") -> Iterator[dict[str, tuple[bytes | str, str]]]:
+    """Record's key → its value and the job id in it, some thousand at a time."""
+    for names in _scan(redis, keys.idempotency("*", "*"), "STRING"):
+        values = redis.mget(names)
+        yield {
+            name: (value, _text(value).rpartition(":")[2])
+            for name, value in zip(names, values, strict=True)
+            if value is not None
+        }
+
+
+def _scan(redis: "Redis", pattern: str, kind: str) -> Iterator[list[str]]:
+    cursor = 0
+    while True:
+        cursor, found = redis.scan(cursor, match=pattern, count=CHUNK, _type=kind)
+        if found:
+            yield [_text(raw) for raw in found]
+        if cursor == 0:
+            return
+
+
+def _number(value: bytes | str | None) -> int:
+    """A number as Redis keeps it; 0 for what is none."""
+    try:
+        return int(value or 0)
+    except ValueError:
+        return 0
+
+
+def _text(raw: bytes | str) -> str:
+    """An id may be any bytes; those that are no text come back with surrogate escapes."""
+    return raw if isinstance(raw, str) else raw.decode(errors="surrogateescape")
+
+
+def _raw(name: str) -> bytes:
+    return name.encode(errors="surrogateescape")

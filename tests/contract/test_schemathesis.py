@@ -1,0 +1,220 @@
+"""Calls that schemathesis makes up from `/openapi.json`, against the real application: it answers only what the
+document says. Every operation, as nobody, a user, a host and an admin; with ids that exist and ids that do not.
+
+`--contract-cases=N` makes about N calls as each of them.
+"""
+
+import copy
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase
+from hypothesis.errors import Unsatisfiable
+from schemathesis import Case, GenerationMode, Response
+from schemathesis.checks import CheckFunction, not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.schemas import APIOperation, BaseSchema
+from schemathesis.specs.openapi import checks
+
+from shared.models import User
+from tests.contract_world import ACTORS, World, open_world
+
+# Files are opened by whoever is asked for them; schemathesis reads its answers and does not close them.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*/api/static/:ResourceWarning")
+
+CHECKS: Final[list[CheckFunction]] = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.allow_header_conformance,
+    checks.unsupported_method,
+    checks.ignored_auth,
+    checks.negative_data_rejection,
+]
+# schemathesis holds the schema against each message, as OpenAPI 3.2 would; in 3.1 it is that of the whole text.
+STREAM_CHECKS: Final = [check for check in CHECKS if check is not checks.response_schema_conformance]
+MODES: Final = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
+# Operations that take nothing that could be wrong; finding that out costs hypothesis hundreds of tries.
+_NEVER_WRONG: Final[set[str]] = set()
+# What never succeeds here, and why.
+NEVER_SUCCEEDS: Final[dict[str, str]] = {
+    "DELETE /api/bookings/status/{job_id}": "the worker has decided every request before",
+    "POST /login": "a browser's form, with the token of its page",
+}
+
+
+@dataclass
+class Tally:
+    """What came of one actor's calls."""
+
+    statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> int:
+        return self.statuses.total()
+
+    @property
+    def succeeded(self) -> set[str]:
+        """The operations that did what they are for."""
+        return {label for label, status in self.statuses if 200 <= status < 300}
+
+
+@pytest.fixture(scope="module")
+def world(postgres, redis_server, tmp_path_factory) -> Iterator[World]:
+    """A database, a Redis, a worker and an application for all calls."""
+    with open_world(postgres, redis_server, tmp_path_factory.mktemp("world")) as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def schema(world) -> BaseSchema:
+    """The document, as the application serves it to this machine."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        return world.app({"REMOTE_ADDR": "127.0.0.1", **environ}, start_response)
+
+    return schemathesis.openapi.from_wsgi("/openapi.json", app)
+
+
+@pytest.fixture(scope="module")
+def operations(schema) -> list[APIOperation]:
+    """Everything that can be called."""
+    return [result.ok() for result in schema.get_all_operations()]
+
+
+@pytest.fixture(scope="module")
+def call_as(world, schema, operations, contract_cases) -> Callable[[str], Tally]:
+    """Calls everything as an actor, once."""
+
+    @cache
+    def call(actor: str) -> Tally:
+        return call_everything(world, schema, operations, actor, contract_cases)
+
+    return call
+
+
+def call_everything(
+    world: World, schema: BaseSchema, operations: list[APIOperation], actor: str, cases: int
+) -> Tally:
+    """About `cases` calls as `actor`: for each operation some edges of its parameters and bodies, then whatever
+    hypothesis makes up, valid and not; the same in every run.
+    """
+    tally = Tally()
+    quota = max(8, cases // len(operations))
+    for operation in operations:
+        edges = list(
+            schema.iter_coverage_cases(
+                operation,
+                generation_modes=MODES,
+                generation_config=schema.config.generation_for(operation=operation),
+            )
+        )
+        random.Random(f"{actor} {operation.label}").shuffle(edges)
+        for case in edges[: quota // 2]:
+            make_call(world, tally, actor, case)
+        for mode in MODES:
+            make_up(operation, mode, quota // 4, lambda case: make_call(world, tally, actor, case))
+    return tally
+
+
+def make_up(operation: APIOperation, mode: GenerationMode, count: int, call: Callable[[Case], None]) -> None:
+    """`count` calls out of hypothesis. What goes wrong is collected, so nothing is shrunk."""
+
+    @hypothesis.settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @hypothesis.given(operation.as_strategy(generation_mode=mode))
+    def run(case: Case) -> None:
+        call(case)
+
+    if mode is GenerationMode.NEGATIVE and operation.label in _NEVER_WRONG:
+        return
+    try:
+        run()
+    except Unsatisfiable:
+        assert mode is GenerationMode.NEGATIVE, operation.label
+        _NEVER_WRONG.add(operation.label)
+
+
+def make_call(world: World, tally: Tally, actor: str, case: Case) -> None:
+    """One call, two times out of three about things that exist."""
+    operation_id = case.operation.definition.raw["operationId"]
+    caller = world.choose_caller(actor, operation_id)
+    if tally.calls % 3:
+        aim(world, caller, case, with_example=tally.calls % 3 == 2)
+    headers = {"Accept-Encoding": "identity", **world.log_in(caller)}
+    response = case.call(headers=headers)
+    tally.statuses[case.operation.label, response.status_code] += 1
+    try:
+        case.validate_response(response, checks=checks_of(response), headers=headers)
+    except FailureGroup as group:
+        for failure in group.exceptions:
+            report = f"as {actor}: {failure}\n{case.as_curl_command()}\n{response.content[:500]!r}"
+            tally.failures.setdefault((case.operation.label, type(failure).__name__), report)
+    world.tidy_up(operation_id)
+
+
+def aim(world: World, caller: User | None, case: Case, *, with_example: bool) -> None:
+    """Names things that exist where the case has names of the same form; the body may be the document's example."""
+    operation = case.operation.definition.raw
+
+    def find(name: str) -> Any:
+        return world.find_value(
+            name, caller=caller, operation_id=operation["operationId"], method=case.method.upper()
+        )
+
+    for name in case.path_parameters if is_valid(case, ParameterLocation.PATH) else ():
+        value = find(name)
+        if value is not None:
+            case.path_parameters[name] = value
+    body: dict[str, Any] = operation.get("requestBody", {})
+    if with_example and body and is_valid(case, ParameterLocation.BODY):
+        case.body = copy.deepcopy(body["content"]["application/json"]["example"])
+        case.media_type = "application/json"
+        for name in case.body:
+            value = find(name)
+            if value is not None:
+                case.body[name] = value
+        case.headers.pop("If-Match", None)  # an example's version is not that of the event
+
+
+def is_valid(case: Case, location: ParameterLocation) -> bool:
+    """False for a part of the case that is wrong on purpose."""
+    component = case.meta.components.get(location) if case.meta else None
+    return component is None or component.mode is GenerationMode.POSITIVE
+
+
+def checks_of(response: Response) -> list[CheckFunction]:
+    """The checks that this answer has to stand."""
+    is_stream = response.headers.get("content-type", [""])[0].startswith("text/event-stream")
+    return STREAM_CHECKS if is_stream else CHECKS
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_answers_only_what_the_document_says(call_as, actor, contract_cases):
+    tally = call_as(actor)
+    if tally.failures:
+        pytest.fail("\n\n".join(tally.failures.values()), pytrace=False)
+    assert tally.calls >= contract_cases / 2
+
+
+def test_everything_succeeds_for_somebody(call_as, operations):
+    """Otherwise the calls above would only show that refusals are as described."""
+    succeeded = set().union(*(call_as(actor).succeeded for actor in ACTORS))
+    assert {operation.label for operation in operations} - succeeded == set(NEVER_SUCCEEDS)

@@ -1,0 +1,170 @@
+"""A small world for generated calls: people of each role, events in each state, bookings and jobs that exist."""
+
+import itertools
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import Engine
+
+from api.app import create_app
+from scripts.embedded.postgres import EmbeddedPostgres
+from scripts.embedded.redis import EmbeddedRedis
+from shared.clock import utc_now
+from shared.db import make_engine, transaction
+from shared.models import User
+from shared.services import line_pause
+from tests.conftest import _TEMPLATE, connect_redis, make_settings
+from tests.factories import PASSWORD, auth_header, make_event, make_user
+from tests.lines import await_that, worker_process
+
+# Who may be calling; None is nobody.
+ACTORS: dict[str, str | None] = {"anonymous": None, "user": "attendee", "host": "host", "admin": "admin"}
+# These may end or change an account: somebody who is not needed any more calls, and it is about nobody else.
+ENDING = {
+    "accounts_close_own_account",
+    "accounts_change_password",
+    "accounts_log_out",
+    "users_close_account",
+    "users_update_user",
+}
+# These take tickets, or change an event: each time another event, most of the time.
+CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
+LIMITS = {
+    "booking_rate_per_second": 1e6,
+    "booking_rate_burst": 10**6,
+    "user_undecided_max": 10**6,
+    "general_rate_per_minute": 10**9,
+    "login_rate_per_minute": 10**9,
+    "poll_rate_per_second": 10**9,
+    "login_failures_max": 10**6,
+    "access_log": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Booked:
+    """A booking that somebody has."""
+
+    event_id: int
+    job_id: str
+    booking_id: str
+    reference: str
+
+
+@dataclass
+class World:
+    """What generated calls may name so that they meet something. Everything is used in turn, nothing at random."""
+
+    app: Flask
+    engine: Engine
+    callers: dict[str, User] = field(default_factory=dict)
+    _turns: Iterator[int] = field(default_factory=itertools.count)
+    _events: list[int] = field(default_factory=list)
+
+    def fill(self) -> None:
+        """The callers, and an event in every state."""
+        for name, role in ACTORS.items():
+            if role is not None:
+                self.callers[name] = self._person(role)
+        host, now = self.callers["host"], utc_now()
+        states: list[dict[str, Any]] = [
+            {"capacity": 100_000},
+            {"status": "draft"},
+            {"status": "cancelled"},
+            {"sales_open_at": now + timedelta(days=1)},
+            {"sales_paused": True},
+            {"capacity": 1},
+        ]
+        self._events = [make_event(self.engine, host=host, **state).id for state in states]
+
+    def choose_caller(self, actor: str, operation_id: str) -> User | None:
+        """Who calls; None is nobody."""
+        role = ACTORS[actor]
+        if role is None:
+            return None
+        return self._person(role) if operation_id in ENDING else self.callers[actor]
+
+    def log_in(self, caller: User | None) -> dict[str, str]:
+        """The header of a fresh log-in."""
+        return {} if caller is None else auth_header(self.app, caller)
+
+    def tidy_up(self, operation_id: str) -> None:
+        """After a call: a paused line goes on, so that later calls are decided."""
+        if operation_id.endswith("pause"):
+            with transaction(self.engine) as session:
+                line_pause.resume(session, actor_id=None)
+
+    def find_value(self, name: str, *, caller: User | None, operation_id: str, method: str) -> Any:
+        """Something of that name that exists and that the caller may see; None when nothing is called so."""
+        turn = next(self._turns)
+        caller = caller or self.callers["user"]
+        match name:
+            case "event_id" if operation_id == "bookings_cancel_registration":
+                return self._book(caller).event_id
+            case "event_id" if method in CHANGING and turn % 3:
+                return make_event(self.engine, host=self.callers["host"]).id
+            case "event_id":
+                return self._events[turn % len(self._events)]
+            case "user_id":
+                return caller.id if turn % 2 else self._person("attendee").id
+            case "job_id" | "booking_id" | "reference":
+                return getattr(
+                    self._book(caller if caller.role == "attendee" else self._person("attendee")), name
+                )
+            case "password" | "current_password":
+                return PASSWORD
+            case "email":
+                return f"{secrets.token_hex(6)}@example.org" if turn % 2 else self._person("attendee").email
+            case "refresh_token":
+                return self._refresh_token()
+            case "code":  # of a problem in a path, of an event in a body
+                return "sold_out" if method == "GET" else secrets.token_hex(6)
+        return None
+
+    def _person(self, role: str) -> User:
+        return make_user(self.engine, role=role, password=PASSWORD)
+
+    def _refresh_token(self) -> str:
+        body = {"email": self._person("attendee").email, "password": PASSWORD}
+        return str(self.app.test_client().post("/api/auth/login", json=body).json["refresh_token"])
+
+    def _book(self, owner: User) -> Booked:
+        """A booking of the owner's, for an event of the host who calls."""
+        event_id = make_event(self.engine, host=self.callers["host"]).id
+        answer = self.app.test_client().post(
+            f"/api/bookings/{event_id}/book",
+            json={"tickets": 1},
+            headers={**auth_header(self.app, owner), "Prefer": "wait=30"},
+        )
+        assert answer.status_code == 201, answer.json
+        booking = answer.json["booking"]
+        return Booked(event_id, answer.json["job_id"], booking["id"], booking["reference"])
+
+
+@contextmanager
+def open_world(postgres: EmbeddedPostgres, redis_server: EmbeddedRedis, folder: Path) -> Iterator[World]:
+    """A world on a database of its own, an empty Redis and a worker process; limits high enough for every call."""
+    name = f"world_{secrets.token_hex(6)}"
+    postgres.create_database(name, template=_TEMPLATE)
+    with connect_redis(redis_server.url) as client:
+        client.flushall()
+    settings = make_settings(postgres.database_url(name), redis_server.url, folder, **LIMITS)
+    app = create_app(settings)
+    engine = make_engine(settings.database_url)
+    try:
+        with worker_process(settings):
+            client = app.test_client()
+            await_that(lambda: client.get("/readyz").status_code == 200, what="a worker that is ready")
+            world = World(app, engine)
+            world.fill()
+            yield world
+    finally:
+        engine.dispose()
+        app.extensions["guichet"].close()
+        postgres.drop_database(name)
