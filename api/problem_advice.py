@@ -18,6 +18,7 @@ ADVICE: Final[dict[str, str]] = {
     "event_not_found": "Check the event's id. It may have been removed, or be a draft of somebody else's.",
     "booking_not_found": "Check the booking's id or reference, and that you are signed in as its owner.",
     "job_not_found": "Check the job id, and that you are signed in as the one who asked.",
+    "task_not_found": "Look at the list of failed tasks; a booking request is none, its decision is final.",
     "user_not_found": "Check the user's id. Only admins see accounts other than their own.",
     "method_not_allowed": "Use one of the methods in the Allow header.",
     "email_taken": "Log in to that account, or use another address.",
@@ -26,6 +27,7 @@ ADVICE: Final[dict[str, str]] = {
     "event_code_taken": "Choose another code, or leave it out.",
     "event_over": "Nothing: its history stays as it is. Make a new event.",
     "already_decided": "Read the decision in `job`; a confirmed booking can be cancelled instead.",
+    "task_not_failed": "Only failed tasks can be run again or dropped; look at the list of them.",
     "not_withdrawable": "Wait for its decision.",
     "precondition_failed": "Read it again, apply your change to what stands there now, and send the new ETag.",
     "payload_too_large": "Send less: no body needs more than 64 KiB.",
@@ -40,6 +42,7 @@ ADVICE: Final[dict[str, str]] = {
         "Ask at `links.status` whether it stands in the line, or repeat it with the same Idempotency-Key: "
         "it is accepted once at most."
     ),
+    "line_busy": "Try again. If it stays so, look at what locks the events: the problems in the line's stats say more.",
     "line_full": "Wait for as many seconds as Retry-After says and ask again. Nothing was accepted.",
     "line_unavailable": "Wait for as many seconds as Retry-After says and ask again. Nothing was accepted.",
     "database_unavailable": (

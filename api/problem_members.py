@@ -76,7 +76,12 @@ MEMBERS: Final[dict[str, dict[str, Member]]] = {
     "capacity_below_committed": {"booked": _BOOKED},
     "event_has_bookings": {"booked": _BOOKED},
     "precondition_failed": {"version": Member("The event's version now.", _COUNT, 4)},
-    "rate_limited": {"retry_after_seconds": _RETRY},
+    "rate_limited": {
+        "retry_after_seconds": _RETRY,
+        "policy": Member(
+            "The limit that was reached, as RateLimit-Policy names it.", {"type": "string"}, "general"
+        ),
+    },
     "login_throttled": {"retry_after_seconds": _RETRY},
     "too_many_undecided": {
         "retry_after_seconds": _RETRY,
@@ -85,7 +90,9 @@ MEMBERS: Final[dict[str, dict[str, Member]]] = {
     "line_full": {
         "retry_after_seconds": _RETRY,
         "scope": Member(
-            "What is full: this event's line, or the whole partition's.", {"type": "string"}, "event"
+            "What is full: this event's line, or the whole partition's.",
+            {"type": "string", "enum": ["event", "partition"]},
+            "event",
         ),
     },
     "accept_unknown": {

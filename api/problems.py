@@ -32,6 +32,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "event_not_found": (404, REASONS["event_not_found"]),
     "booking_not_found": (404, REASONS["booking_not_found"]),
     "job_not_found": (404, "There is no such request."),
+    "task_not_found": (404, "There is no such background task."),
     "user_not_found": (404, "There is no such user."),
     "method_not_allowed": (405, "This address does not take this method; see Allow."),
     "email_taken": (409, "An account with this e-mail address exists."),
@@ -41,6 +42,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "event_over": (409, "The event is called off or over; it can no longer be changed."),
     "already_decided": (409, "The request was already taken for its decision, which stands."),
     "not_withdrawable": (409, "Only a booking request can leave the line."),
+    "task_not_failed": (409, "The background task has not failed; it waits, runs or is done."),
     "precondition_failed": (412, "Somebody changed it since you read it; read it again."),
     "payload_too_large": (413, "The body is larger than 64 KiB."),
     "unsupported_media_type": (415, "The body must be application/json."),
@@ -57,6 +59,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
         503,
         "The line did not answer in time: the request may stand in it. Ask, or repeat it.",
     ),
+    "line_busy": (503, "A batch is being decided for too long; nothing was changed. Try again."),
     "line_full": (503, "The line is full; try again in a moment."),
     "line_unavailable": (503, "The line cannot take requests right now; nothing was accepted."),
     "database_unavailable": (

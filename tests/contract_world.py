@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from rq import Queue
+from rq.job import JobStatus
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
 from sqlalchemy import Engine
 
 from api.app import create_app
@@ -22,6 +26,7 @@ from shared.services import line_pause
 from tests.conftest import _TEMPLATE, connect_redis, make_settings
 from tests.factories import PASSWORD, auth_header, make_event, make_user
 from tests.lines import await_that, worker_process
+from worker.schedule import TASK_QUEUE
 
 # Who may be calling; None is nobody.
 ACTORS: dict[str, str | None] = {"anonymous": None, "user": "attendee", "host": "host", "admin": "admin"}
@@ -96,7 +101,7 @@ class World:
 
     def tidy_up(self, operation_id: str) -> None:
         """After a call: a paused line goes on, so that later calls are decided."""
-        if operation_id.endswith("pause"):
+        if "pause" in operation_id:
             with transaction(self.engine) as session:
                 line_pause.resume(session, actor_id=None)
 
@@ -117,6 +122,8 @@ class World:
                 return getattr(
                     self._book(caller if caller.role == "attendee" else self._person("attendee")), name
                 )
+            case "task_id":
+                return self._failed_task()
             case "password" | "current_password":
                 return PASSWORD
             case "email":
@@ -133,6 +140,16 @@ class World:
     def _refresh_token(self) -> str:
         body = {"email": self._person("attendee").email, "password": PASSWORD}
         return str(self.app.test_client().post("/api/auth/login", json=body).json["refresh_token"])
+
+    def _failed_task(self) -> str:
+        """A task as RQ leaves it that has failed; nobody works on that queue here."""
+        with connect_redis(self.app.extensions["guichet"].settings.redis_url) as redis:
+            queue = Queue(TASK_QUEUE, connection=redis, serializer=JSONSerializer)
+            job = queue.enqueue("worker.tasks.prune")
+            queue.remove(job)
+            job.set_status(JobStatus.FAILED)
+            FailedJobRegistry(queue=queue).add(job, ttl=3600)
+        return str(job.id)
 
     def _book(self, owner: User) -> Booked:
         """A booking of the owner's, for an event of the host who calls."""

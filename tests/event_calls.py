@@ -20,6 +20,7 @@ EVENT_FIELDS = {
     *(
         "sales_open_at",
         "sales_close_at",
+        "sales_paused",
         "price_minor",
         "currency",
         "is_free",

@@ -56,10 +56,6 @@ class Dashboard(Flask):
         """Where rq-dashboard's views look for their client. `rules` lets only changes come as POST."""
         return self._writer if request.method == "POST" else self._reader
 
-    def select_jinja_autoescape(self, filename: str | None) -> bool:  # noqa: ARG002 - Flask's signature
-        """Always: Flask's own choice leaves out files that end in `.js`."""
-        return True
-
 
 def make_dashboard(redis: Redis) -> Dashboard:
     """The application, its errors left to whoever calls it."""

@@ -5,7 +5,6 @@ from typing import Final
 
 from flask import Blueprint, Response, current_app, g, request
 from redis import exceptions as redis_errors
-from werkzeug.test import run_wsgi_app
 
 from api.console import origins, sessions
 from api.console.dashboard import VISIT, Dashboard, make_dashboard
@@ -25,7 +24,6 @@ from api.problems import problem
 from shared.db import transaction
 from shared.domain.partitions import queue_name
 from shared.errors import GuichetError, NotFoundError, UnavailableError
-from shared.line import keys
 from shared.services import audit_log
 
 blueprint = Blueprint("rq_dashboard", __name__, url_prefix="/rq", template_folder="../templates")
@@ -100,7 +98,7 @@ def _get_dashboard() -> Dashboard:
 
 def _require_target(call: Call) -> None:
     """The queue exists; and what is changed is a task, never a booking request. At most one round trip."""
-    from api.console.reading import TASK_QUEUE, ConsoleJob  # noqa: PLC0415 - imports RQ
+    from api.console.reading import TASK_QUEUE, ConsoleJob, ConsoleQueue  # noqa: PLC0415 - imports RQ
 
     redis = get_container().console_redis
     name = call.values.get("queue_name")
@@ -111,7 +109,7 @@ def _require_target(call: Call) -> None:
             raise GuichetError("console_read_only", "Booking requests are never changed from here.")
     elif name is not None:
         ours = {TASK_QUEUE, *(queue_name(number) for number in range(get_container().settings.partitions))}
-        if name not in ours and not redis.sismember(keys.RQ_QUEUES, f"rq:queue:{name}"):
+        if name not in ours and name not in (queue.name for queue in ConsoleQueue.all(redis)):
             raise NotFoundError("not_found")
 
 
@@ -147,4 +145,4 @@ def _ask(app: Dashboard, session: ConsoleSession) -> Response:
         "PATH_INFO": request.environ["PATH_INFO"].removeprefix("/rq") or "/",
         VISIT: visit,
     }
-    return Response(*run_wsgi_app(app, environ, buffered=True))
+    return Response.from_app(app, environ, buffered=True)  # type: ignore[return-value]  # it is a `Response`

@@ -147,7 +147,7 @@ class ConsoleWorker(Worker):
     def all(  # type: ignore[override]  # RQ could do without a connection, we never do
         cls,
         connection: Redis,
-        *_given: Any,
+        *_given: Any,  # noqa: ANN401 - RQ's signature
         **_options: Any,  # noqa: ANN401
     ) -> list["ConsoleWorker"]:
         """Every registered worker that has a key."""
@@ -160,8 +160,8 @@ class ConsoleWorker(Worker):
         cls,
         worker_key: str,
         connection: Redis,
-        *_given: Any,
-        **_options: Any,  # noqa: ANN401 - RQ's signature
+        *_given: Any,  # noqa: ANN401 - RQ's signature
+        **_options: Any,  # noqa: ANN401
     ) -> "ConsoleWorker | None":
         """The worker, None when its key has expired or holds none; it stays registered all the same."""
         worker = cls(

@@ -18,7 +18,6 @@ READS: Final = frozenset(
         "HMGET",
         "LLEN",
         "LRANGE",
-        "SISMEMBER",
         "SMEMBERS",
         "XREVRANGE",
         "ZCARD",

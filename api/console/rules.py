@@ -1,7 +1,7 @@
 """Which of rq-dashboard's addresses exist here, and for what. Whatever is not named does not."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -82,22 +82,25 @@ def find_call(addresses: Map, path: str, method: str, *, writable: bool) -> Call
 
 
 def _require_sane(values: Mapping[str, Any]) -> None:
-    """Every argument that a view takes has the form and the bounds that the view forgets to look at."""
-    checks = {
-        "instance_number": lambda value: value == 0,
-        "registry_name": lambda value: value in REGISTRY_NAMES,
-        "order": lambda value: value in ("asc", "dsc"),
-        "per_page": lambda value: _within(value, JOBS_PER_PAGE_MAX),
-        "page": lambda value: _within(value, 10**8),
-        "job_id": lambda value: _JOB_ID.fullmatch(value) is not None,
-        "queue_name": lambda _: True,  # it must exist, which the caller asks Redis
-        "filename": lambda value: value in STATIC_FILES,
-    }
+    """Every argument has the form and the bounds that the views forget to look at."""
     for name, value in values.items():
-        if name not in checks or not (name == "queue_name" or checks[name](value)):
+        is_sane = _SANE.get(name)
+        if is_sane is None or not is_sane(value):
             raise NotFound
 
 
-def _within(value: object, maximum: int) -> bool:
+def _is_between(value: object, maximum: int) -> bool:
     text = str(value)
     return _NUMBER.fullmatch(text) is not None and 1 <= int(text) <= maximum
+
+
+_SANE: Final[dict[str, Callable[[Any], bool]]] = {
+    "instance_number": lambda value: value == 0,
+    "queue_name": lambda _: True,  # it must exist, which the caller asks Redis
+    "registry_name": lambda value: value in REGISTRY_NAMES,
+    "order": lambda value: value in ("asc", "dsc"),
+    "per_page": lambda value: _is_between(value, JOBS_PER_PAGE_MAX),
+    "page": lambda value: _is_between(value, 10**8),
+    "job_id": lambda value: _JOB_ID.fullmatch(value) is not None,
+    "filename": lambda value: value in STATIC_FILES,
+}

@@ -29,6 +29,7 @@ _PATH_SCHEMAS: Final[dict[str, dict[str, Any]]] = {
     "uuid": {"type": "string", "format": "uuid"},
     "string": {"type": "string", "minLength": 1, "pattern": "^[^/]+$"},
     "path": {"type": "string", "minLength": 1},
+    "task_id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,128}$"},
 }
 
 # By name, else by kind.

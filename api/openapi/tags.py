@@ -10,9 +10,9 @@ TAGS: Final[dict[str, str]] = {
     "Requests": "Following a request in the line: its place, its decision, its stream; leaving the line.",
     "Ledger": "Every decision of an event, in order and hash-chained, for anybody to check.",
     "Audit log": "What admins, hosts and commands changed, for admins to read.",
-    "Queue": "Steering the line, for admins.",
+    "Queue": "Watching and steering the line, for admins; and an event's own line, for its host.",
+    "Tasks": "Background tasks that failed, for admins.",
     "Health": "Whether this process is alive, and whether bookings can be accepted and decided.",
     "Console": "Signing in to rq-dashboard at `/rq`, for admins at a browser.",
-    "Console": "Signing in to rq-dashboard, for admins with a browser.",
     "Contract": "This contract: its document, its pages, its problem codes.",
 }

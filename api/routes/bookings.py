@@ -3,7 +3,7 @@
 import uuid
 from typing import Any, Final
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from api.auth import current_identity, require_actor
 from api.container import get_container
@@ -32,6 +32,7 @@ from api.schemas.requests import BookEventSchema, BookSchema, EmptySchema
 from shared.db import Session, transaction
 from shared.domain.permissions import Actor, acting_as_for_booking, may_manage_event
 from shared.errors import NotFoundError, RefusedError
+from shared.services import audit_log
 from shared.store.bookings import find_booking, find_booking_by_reference, list_bookings
 from shared.store.event_bookings import find_last_booking
 
@@ -221,6 +222,16 @@ def cancel(booking_id: uuid.UUID) -> Response:
     with transaction(container.engine) as session:
         actor = require_actor(session)
         booking, acting_as = _reachable(find_booking(session, booking_id), actor)
+        if acting_as == "admin" and booking["user_id"] != actor.user_id and booking["status"] != "cancelled":
+            audit_log.record(
+                session,
+                actor_id=actor.user_id,
+                action="booking.cancel",
+                target_type="booking",
+                target_id=booking_id,
+                changes={"event_id": booking["event_id"]},  # asked for; the ledger has what came of it
+                request_id=g.request_id,
+            )
     if booking["status"] == "cancelled" and idempotency_key() is None:
         raise RefusedError("already_cancelled", booking=booking_document(booking))
     return submit_cancellation(

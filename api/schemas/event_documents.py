@@ -44,6 +44,9 @@ class EventDocument(StrictSchema):
     sales_close_at = InstantText(
         required=True, metadata=about("Until when tickets are sold.", "2030-06-01T17:00:00.000000Z")
     )
+    sales_paused = StrictBoolean(
+        required=True, metadata=about("Whether the host holds sales back for now.", example=False)
+    )
     price_minor = StrictInteger(
         required=True, minimum=0, metadata=about("Price of a ticket, in minor units.", 2500)
     )

@@ -197,6 +197,7 @@ def event_document(event: EventRow) -> dict[str, Any]:
         "ends_at": rfc3339(event.ends_at),
         "sales_open_at": rfc3339_or_none(event.sales_open_at),
         "sales_close_at": rfc3339(event.sales_close_at),
+        "sales_paused": event.sales_paused,
         "price_minor": event.price_minor,
         "currency": event.currency,
         "is_free": event.price_minor == 0,

@@ -15,11 +15,14 @@ CHUNK: Final = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """What one run met: `going` were removed (or would be), `young` are not old enough, of `examined` entries."""
+    """What one run met: `going` were removed (or would be), `young` are not old enough, of `examined` entries.
+    `more`: it did not come to the registry's end.
+    """
 
     going: int
     young: int
     examined: int
+    more: bool
 
 
 def sweep(
@@ -64,5 +67,5 @@ def sweep(
     if reply[0] == b"foreign":
         raise LineUnavailableError("This Redis belongs to another installation.")
     if reply[0] == b"uninitialised":
-        return Swept(going=0, young=0, examined=0)  # it is empty
-    return Swept(going=reply[1], young=reply[2], examined=reply[3])
+        return Swept(going=0, young=0, examined=0, more=False)  # it is empty
+    return Swept(going=reply[1], young=reply[2], examined=reply[3], more=reply[3] == CHUNK)

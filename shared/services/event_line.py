@@ -40,21 +40,18 @@ class _Counts:
     now: datetime
 
 
-def read_event_line(
-    runner: ScriptRunner, installation: Installation, *, event_id: int, last_arrival: int
-) -> EventLine:
-    """The event's line; `last_arrival` is the last one that the ledger has decided. Up to three round trips, whatever
-    the depth. Raises LineUnavailableError, also when Redis belongs to another installation.
+def read_event_line(runner: ScriptRunner, installation: Installation, event_id: int) -> EventLine:
+    """The event's line. Up to three round trips, whatever the depth. Raises LineUnavailableError, also when Redis
+    belongs to another installation.
     """
     partition = partition_of(event_id, installation.partitions)
     counts = _read_counts(runner, installation, partition, event_id)
-    decided = max(counts.decided, last_arrival)
-    depth = max(counts.given - decided, 0)
+    depth = max(counts.given - counts.decided, 0)
     oldest = _find_oldest(runner, partition, event_id) if depth else None
     return EventLine(
         event_id=event_id,
         depth=depth,
-        head_arrival=decided + 1 if depth else None,
+        head_arrival=counts.decided + 1 if depth else None,
         decided_per_second=counts.rate,
         oldest_waiting_seconds=None
         if oldest is None

@@ -181,6 +181,16 @@ class EventSnapshots:
             self._wanted -= wanted
             self._loaded.notify_all()
 
+    def refresh_pause(self) -> None:
+        """Looks at the pause now: whoever changed it need not wait for the next turn. One round trip; PostgreSQL
+        being away is left to that turn.
+        """
+        try:
+            with transaction(self._engine) as session:
+                self._pause = find_pause(session)
+        except (SQLAlchemyError, OSError):
+            log.warning("the pause will be looked at in a moment")
+
     def _load(self, ids: Iterable[int]) -> dict[int, EventSnapshot]:
         with transaction(self._engine) as session:
             self._pause = find_pause(session)

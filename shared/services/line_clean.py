@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from shared.clock import from_micros, rfc3339
 from shared.errors import UnavailableError
-from shared.line.clean import CHUNK, CleanableState, sweep
+from shared.line.clean import CleanableState, sweep
 from shared.line.client import LineUnavailableError, ScriptRunner
 from shared.line.installation import Installation
 from shared.services import audit_log
@@ -65,7 +65,7 @@ def clean(
                 )
                 found += swept.going
                 start += swept.examined if dry_run else swept.examined - swept.going
-                if swept.examined < CHUNK or swept.young == swept.examined:
+                if not swept.more or swept.young == swept.examined:
                     break
     except UnavailableError as error:
         trouble = error

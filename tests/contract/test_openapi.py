@@ -1,9 +1,11 @@
 """`/openapi.json` is the contract: it knows every route and nothing else, and what it shows as an example is true."""
 
+import ast
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +38,9 @@ NEVER_ANSWERED: dict[str, str] = {
     "withdrawn_by_user": "who asked to leave the line gets what they asked for: 200 or 202",
     "withdrawn_by_admin": "told as a decision with 200, like every request that was withdrawn",
 }
+
+ROOT = Path(__file__).resolve().parents[2]
+RAISED = {"GuichetError", "RefusedError", "NotFoundError", "UnavailableError", "rejected"}
 
 Operations = list[tuple[str, dict[str, Any]]]
 
@@ -74,6 +79,22 @@ def described_rules(app: Flask) -> Iterator[Rule]:
     for rule in app.url_map.iter_rules():
         if rule.endpoint not in FILES and not rule.endpoint.startswith(FOREIGN_ENDPOINT_PREFIX):
             yield rule
+
+
+def raised_facts() -> Iterator[tuple[str, set[str]]]:
+    """Code → the facts that stand as keywords where it is raised or decided, anywhere in the sources."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in [*(ROOT / "api").rglob("*.py"), *(ROOT / "shared").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or not node.args:
+                continue
+            name, first = node.func.id, node.args[0]
+            if name not in RAISED or not isinstance(first, ast.Constant):
+                continue
+            # UnavailableError keeps its seconds for the header.
+            facts = {keyword.arg for keyword in node.keywords if keyword.arg} - {"detail"}
+            found[first.value] |= facts - ({"retry_after_seconds"} if name == "UnavailableError" else set())
+    yield from found.items()
 
 
 def validator(document: dict[str, Any], schema: dict[str, Any]) -> Draft202012Validator:
@@ -166,6 +187,12 @@ class TestProblems:
 
     def test_facts_belong_to_codes_that_exist(self):
         assert set(MEMBERS) - set(PROBLEMS) == set()
+
+    def test_every_fact_that_is_raised_is_described(self):
+        raised = dict(raised_facts())
+        assert raised["not_enough_left"] == {"available"}
+        unknown = {code: facts - set(MEMBERS.get(code, {})) for code, facts in raised.items()}
+        assert {code: facts for code, facts in unknown.items() if facts} == {}
 
     def test_examples_are_true(self, document, operations):
         examples = document["components"]["examples"]

@@ -1,6 +1,6 @@
 """Who acts in tests over HTTP: a host with their events, an admin, an attendee."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,8 +9,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
 from shared.models import User
+from shared.settings import Settings
 from tests.event_calls import event_body
 from tests.factories import auth_header, make_user
+from tests.standing import StandingLine
 
 
 @pytest.fixture
@@ -42,3 +44,11 @@ def create(client: FlaskClient, as_host: dict[str, str]) -> Callable[..., dict[s
         return document
 
     return create_over_http
+
+
+@pytest.fixture
+def line(settings: Settings, engine: Engine) -> Iterator[StandingLine]:
+    """People who stand in line, and nobody who decides unless the test says so."""
+    line = StandingLine(settings, engine)
+    yield line
+    line.close()

@@ -9,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, select
 
+from api.schemas.events import EventSchema
 from shared.clock import parse_rfc3339, rfc3339
 from shared.db import transaction
 from shared.domain.ledger import GENESIS, LedgerRow, chain_hash
@@ -51,6 +52,16 @@ class TestChange:
             "#/starts_at",
             "#/capacity",
         ]
+
+    def test_what_was_read_may_be_put_back_and_changes_nothing(
+        self, client: FlaskClient, create: Callable[..., dict[str, Any]], as_host: dict[str, str]
+    ) -> None:
+        event = create(venue="Hall", code="C-1", price_minor=900, sales_paused=True, status="scheduled")
+        url = f"/api/events/{event['id']}"
+        writable = {name: event[name] for name in EventSchema().fields if name in event}
+        assert set(writable) == set(EventSchema().fields), "every writable field can be read"
+        answer = client.put(url, json=writable, headers=as_host)
+        assert answer.json == event
 
     def test_each_edit_is_one_version_one_ledger_row_and_one_audit_row(
         self,

@@ -1,5 +1,6 @@
 """What `/readyz` says: 503 names the part without which nothing goes; a warning, why the line stands all the same."""
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -110,6 +111,62 @@ class TestUnready:
             redis_client.config_set("appendfsync", "always")
         assert list(problems) == ["durability"]
         assert "appendfsync" in problems["durability"]
+
+
+class TestEachPartShowsAsItself:
+    """With real processes and servers of the test's own: one thing is wrong, and exactly that is said."""
+
+    def test_a_worker_that_was_killed(self, make_app, settings):
+        watcher = Watcher(make_app(settings))
+        with worker_process(settings) as process:
+            await_that(lambda: watcher.look().status_code == 200, what="the worker")
+            process.kill()
+            await_that(lambda: watcher.look().status_code == 503, what="its death to be noticed")
+        assert list(watcher.problems()) == ["worker"]
+
+    def test_a_redis_that_was_stopped(self, make_app, settings, own_redis):
+        own = replace(settings, redis_url=own_redis.url)
+        watcher = Watcher(make_app(own))
+        with worker_process(own):
+            await_that(lambda: watcher.look().status_code == 200, what="the worker")
+            own_redis.stop()
+            assert list(watcher.problems()) == ["redis"]
+
+    def test_a_postgres_that_was_never_migrated(self, make_app, settings, postgres, redis_client):
+        name = f"empty_{secrets.token_hex(4)}"
+        postgres.create_database(name)
+        app = make_app(replace(settings, database_url=postgres.database_url(name)))
+        watcher = Watcher(app)
+        heartbeat.beat(redis_client, "somebody")
+        problems = watcher.problems()
+        assert list(problems) == ["schema"]
+        assert "guichet migrate" in problems["schema"]
+        app.extensions["guichet"].close()
+        postgres.drop_database(name)
+
+    @pytest.mark.parametrize(
+        ("name", "value", "durable"),
+        [
+            ("appendonly", "no", "yes"),
+            ("appendfsync", "everysec", "always"),
+            ("no-appendfsync-on-rewrite", "yes", "no"),
+            ("maxmemory-policy", "allkeys-lru", "noeviction"),
+            ("maxmemory", "0", "512mb"),
+        ],
+    )
+    def test_a_redis_that_may_lose_what_it_has_acknowledged(
+        self, make_app, settings, own_redis, name, value, durable
+    ):
+        own = replace(settings, redis_url=own_redis.url)
+        watcher = Watcher(make_app(own))
+        with worker_process(own), connect_redis(own_redis.url) as redis:
+            await_that(lambda: watcher.look().status_code == 200, what="the worker")
+            redis.config_set(name, value)
+            problems = watcher.problems()
+            assert list(problems) == ["durability"]
+            assert name in problems["durability"]
+            redis.config_set(name, durable)
+            await_that(lambda: watcher.look().status_code == 200, what="the cure")
 
 
 class TestWarnings:

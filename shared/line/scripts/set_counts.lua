@@ -26,7 +26,7 @@ end
 local wrong = {}
 local function set(key, field, value)
   local found = redis.call('HGET', key, field)
-  if found == value or (not found and value == '') then return false end
+  if found == value or (not found and (value == '' or value == '0')) then return false end
   redis.call('HDEL', key, field)
   if value ~= '' then redis.call('HSET', key, field, value) end
   return true

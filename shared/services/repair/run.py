@@ -1,5 +1,6 @@
 """The whole repair, in its order."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from redis import Redis
@@ -13,6 +14,7 @@ from shared.line.installation import Installation
 from shared.line.mend import expire_decided
 from shared.line.survey import read_undecided_of_users, scan_jobs
 from shared.line.take import Claim
+from shared.services import audit_log
 from shared.services.repair.holding import RepairRefusedError, fence, held_partitions
 from shared.services.repair.marks import mend_keys, mend_revocations, mend_users, mend_watch
 from shared.services.repair.partition import Line, PartitionRepair
@@ -41,7 +43,7 @@ def repair(
     installation = _check(engine)
     with held_partitions(engine, installation.partitions) as connection:
         if not _own_redis(engine, redis, installation, report):
-            return report
+            return report  # an empty Redis has nothing else to mend, and a dry run nothing to look at
         runner = ScriptRunner(redis)
         claims = _fence(connection, runner, installation, report)
         counted = read_undecided_of_users(redis)
@@ -60,8 +62,27 @@ def repair(
         mend_keys(engine, runner, report, {job.id for line in lines for job in line.standing()})
         mend_revocations(engine, redis, report)
         mend_watch(engine, redis, report)
+        _record(engine, report)
     runner.close()
     return report
+
+
+def _record(engine: Engine, report: Report) -> None:
+    """Writes down that somebody with access to the server mended Redis, and how much."""
+    if report.dry_run or not report.mends:
+        return
+    counts: Counter[str] = Counter()
+    for mend in report.mends:
+        counts[mend.what] += mend.count
+    with transaction(engine) as session:
+        audit_log.record(
+            session,
+            actor_id=None,
+            action="line.repair",
+            target_type="line",
+            target_id="bookings",
+            changes={**counts, "beyond_repair": len(report.beyond)},
+        )
 
 
 def _check(engine: Engine) -> Installation:
