@@ -14,6 +14,7 @@ from marshmallow import Schema
 Auth = Literal["none", "optional", "user", "host", "admin", "refresh_token", "console"]
 
 JSON: Final = "application/json"
+FORM: Final = "application/x-www-form-urlencoded"
 
 _View = TypeVar("_View", bound=Callable[..., object])
 
@@ -47,6 +48,7 @@ class Operation:
     body: type[Schema] | None = None
     body_partial: bool = False  # PATCH: every field may be missing
     body_optional: bool = False  # no body means an empty one
+    form: type[Schema] | None = None  # a browser's form instead of JSON
     query: type[Schema] | None = None
     problems: tuple[str, ...] = ()  # codes that only this route answers with
     request_headers: tuple[str, ...] = ()  # such as If-Match, Prefer, Idempotency-Key
@@ -62,6 +64,7 @@ def describe(
     body: type[Schema] | None = None,
     body_partial: bool = False,
     body_optional: bool = False,
+    form: type[Schema] | None = None,
     query: type[Schema] | None = None,
     problems: tuple[str, ...] = (),
     request_headers: tuple[str, ...] = (),
@@ -79,6 +82,7 @@ def describe(
         body=body,
         body_partial=body_partial,
         body_optional=body_optional,
+        form=form,
         query=query,
         problems=problems,
         request_headers=request_headers,

@@ -12,7 +12,14 @@ from prometheus_client.registry import Collector
 from api.container import Container
 from shared.domain.outcomes import CONFIRMED, Outcome
 from shared.line.counters import SECONDS_BOUNDS, LineCounters
-from shared.metrics.families import DB_QUERIES, HTTP_REQUESTS, LOG_IN_STATUSES, LOG_INS, REDIS_OPERATIONS, Timings
+from shared.metrics.families import (
+    DB_QUERIES,
+    HTTP_REQUESTS,
+    LOG_IN_STATUSES,
+    LOG_INS,
+    REDIS_OPERATIONS,
+    Timings,
+)
 from shared.metrics.files import Totals
 from shared.services.line_figures import PostgresFigures, RedisFigures
 

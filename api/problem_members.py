@@ -95,6 +95,13 @@ MEMBERS: Final[dict[str, dict[str, Member]]] = {
             "event",
         ),
     },
+    "line_unavailable": {
+        "parts": Member(
+            "What is not as it must be, where that is known, as `/readyz` names it.",
+            {"type": "array", "items": {"type": "string"}},
+            ["redis"],
+        )
+    },
     "accept_unknown": {
         "job_id": Member("The request, if it is there.", _UUID, _JOB_ID, always=True),
         "links": _LINKS,

@@ -16,7 +16,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benches import accepts, decisions, depth, end_to_end, idle, process_memory, redis_memory
+from scripts.benches import accepts, admin, decisions, depth, end_to_end, idle, process_memory, redis_memory
 from scripts.benches.figures import FALLS_SHORT, PASS, Figure, Measurement
 from scripts.benches.installation import Laboratory
 from scripts.benches.processes import BenchError
@@ -31,6 +31,7 @@ BENCHES: Final[dict[str, Callable[[Laboratory], Measurement]]] = {
     "redis-memory": redis_memory.measure,
     "process-memory": process_memory.measure,
     "idle": idle.measure,
+    "admin": admin.measure,
 }
 
 

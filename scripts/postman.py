@@ -10,6 +10,7 @@ import click
 import orjson
 
 from api.app import create_app
+from api.contract import FORM
 from api.openapi.document import build_document
 from scripts.environment import read_settings
 from shared.settings import Settings
@@ -98,10 +99,9 @@ def _item(
         "header": list(_headers(parameters)),
         **_auth(operation),
     }
-    body = operation.get("requestBody")
-    if body is not None:
-        request["header"].append({"key": "Content-Type", "value": "application/json"})
-        request["body"] = _body(body["content"]["application/json"]["example"])
+    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+        request["header"].append({"key": "Content-Type", "value": media_type})
+        request["body"] = _form(content["example"]) if media_type == FORM else _body(content["example"])
     item = {"name": operation["summary"], "id": operation["operationId"], "request": request, "response": []}
     if _gives_tokens(document, operation):
         item["event"] = [{"listen": "test", "script": {"type": "text/javascript", "exec": _KEEP_TOKENS}}]
@@ -150,6 +150,11 @@ def _body(example: Mapping[str, Any]) -> dict[str, Any]:
         example = {**example, "refresh_token": "{{refresh_token}}"}
     text = orjson.dumps(example, option=orjson.OPT_INDENT_2).decode()
     return {"mode": "raw", "raw": text, "options": {"raw": {"language": "json"}}}
+
+
+def _form(example: Mapping[str, Any]) -> dict[str, Any]:
+    fields = [{"key": name, "value": str(value), "type": "text"} for name, value in example.items()]
+    return {"mode": "urlencoded", "urlencoded": fields}
 
 
 def _auth(operation: Mapping[str, Any]) -> dict[str, Any]:

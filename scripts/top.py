@@ -1,5 +1,6 @@
 """`guichet top`: the line as it moves, refreshed every second."""
 
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,7 +10,6 @@ from rich.align import Align
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +18,7 @@ from scripts.line_access import AWAY, LineAccess, open_line, plain_errors
 from shared.errors import GuichetError
 
 REFRESH_SECONDS: Final = 1.0
-BAR_CHARACTERS: Final = 32
+BAR_CHARACTERS: Final = 18
 
 
 @click.command()
@@ -83,31 +83,44 @@ def _headline(stats: Mapping[str, Any]) -> RenderableType:
 def _partitions(partitions: list[Mapping[str, Any]]) -> Table:
     """A bar a partition, as long as its share of the deepest one."""
     deepest = max((part["waiting"] for part in partitions), default=0)
-    table = Table(box=None, padding=(0, 2))
+    table = Table(box=None, padding=(0, 1))
     for title in ("partition", "waiting", "", "in flight", "oldest", "holder"):
-        table.add_column(title, justify="left" if title in ("", "holder") else "right")
+        table.add_column(
+            title,
+            justify="left" if title in ("", "holder") else "right",
+            width=BAR_CHARACTERS if title == "" else None,
+            no_wrap=True,
+        )
     for part in partitions:
         table.add_row(
             str(part["partition"]),
             f"{part['waiting']:,}",
-            ProgressBar(total=max(deepest, 1), completed=part["waiting"], width=BAR_CHARACTERS),
+            Text("█" * math.ceil(BAR_CHARACTERS * part["waiting"] / max(deepest, 1)), style="cyan"),
             f"{part['in_flight']:,}",
             _age(part["oldest_waiting_seconds"]),
-            part["holder"] or Text("nobody", style="red"),
+            _short(part["holder"]) if part["holder"] else Text("nobody", style="red"),
         )
     return table
 
 
 def _workers(workers: list[Mapping[str, Any]]) -> Table:
-    table = Table(box=None, padding=(0, 2))
-    for title in ("worker", "state", "partitions", "decided", "heard of"):
-        table.add_column(title)
+    table = Table(box=None, padding=(0, 1))
+    for title in ("worker", "state", "decided", "per second", "heard of"):
+        table.add_column(title, justify="right" if title in ("decided", "per second") else "left")
     for worker in workers:
-        held = ", ".join(str(partition) for partition in worker["partitions"])
         table.add_row(
-            worker["name"], worker["state"], held, f"{worker['decided']:,}", str(worker["heartbeat_at"] or "")
+            _short(worker["name"]),
+            worker["state"] if worker["live"] else Text("silent", style="red"),
+            f"{worker['decided']:,}",
+            f"{worker['decided_per_second']:,.0f}",
+            (worker["heartbeat_at"] or "").partition("T")[2].partition(".")[0],
         )
     return table
+
+
+def _short(worker_name: str) -> str:
+    """Process id and tail of a worker's name, enough to tell workers apart on a screen."""
+    return "-".join(worker_name.split("-")[-2:])
 
 
 def _age(seconds: float | None) -> str:

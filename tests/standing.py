@@ -49,9 +49,7 @@ class StandingLine:
         self.driver.claim()
         claim = self.driver.session.held[self.partition_of(event)]
         assert claim is not None
-        line_take.take(
-            self.driver.runner, claim, maximum=maximum, worker_name="driver", instance=instance
-        )
+        line_take.take(self.driver.runner, claim, maximum=maximum, worker_name="driver", instance=instance)
 
     def decide_all(self) -> int:
         """Everything that waits."""

@@ -1,5 +1,6 @@
 """The page where an admin signs in to the console, and the way out."""
 
+import logging
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -13,9 +14,12 @@ from api.container import get_container
 from api.contract import Answer, describe
 from api.problems import PROBLEMS
 from api.schemas.accounts import LogInSchema
+from api.schemas.console import SignInForm, SignOutForm
 from shared.db import transaction
 from shared.errors import GuichetError, RefusedError, UnavailableError
 from shared.services import console_sessions, credentials
+
+log = logging.getLogger(__name__)
 
 blueprint = Blueprint("console", __name__, template_folder="../templates")
 blueprint.after_request(as_page)
@@ -46,6 +50,7 @@ def show_login() -> Response:
 @describe(
     tag=_TAG,
     auth="none",
+    form=SignInForm,
     answers={
         303: Answer("Signed in; the cookie is the session.", headers=(*_COOKIE_HEADERS, "Location")),
         401: Answer(
@@ -80,6 +85,7 @@ def log_in() -> Response:
 @describe(
     tag=_TAG,
     auth="console",
+    form=SignOutForm,
     answers={303: Answer("The session has ended.", headers=(*_COOKIE_HEADERS, "Location"))},
     problems=("cross_site", "payload_too_large"),
 )
@@ -124,6 +130,7 @@ def _sign_in(data: dict[str, Any], wanted: str) -> Response:
     if before is not None:  # one browser, one session
         with transaction(container.engine) as session:
             console_sessions.end(session, user_id=before.user_id, family_id=before.family_id)
+    log.info("signed in to the console", extra={"user_id": attempt.user_id, "address": address})
     response = see_other(wanted)
     sessions.set_session(response, user_id=attempt.user_id, family_id=family_id)
     sessions.forget(response, FORM_COOKIE)

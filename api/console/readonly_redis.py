@@ -15,7 +15,6 @@ READS: Final = frozenset(
         "EXISTS",
         "HGET",
         "HGETALL",
-        "HMGET",
         "LLEN",
         "LRANGE",
         "SMEMBERS",

@@ -8,7 +8,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 from werkzeug.routing import Rule
 
-from api.contract import JSON, Answer, Auth, Operation
+from api.contract import FORM, JSON, Answer, Auth, Operation
 from api.openapi.examples import example_input, example_of
 from api.openapi.fields import paragraph
 from api.openapi.problems import (
@@ -86,6 +86,10 @@ def make_operation(
     }
     if operation.body is not None:
         document["requestBody"] = _request_body(operation, operation.body)
+    elif operation.form is not None:
+        form = operation.form()
+        content = {FORM: {"schema": form, "example": example_input(form)}}
+        document["requestBody"] = {"required": True, "content": content}
     return document
 
 

@@ -21,6 +21,7 @@ class Sizes:
     memory_requests: int = 24_000  # of those decisions, how many come over HTTP
     memory_users: int = 12_000  # more than an API process remembers tokens
     idle: int = 300
+    admin: int = 200_000  # that wait, that failed, and failed tasks
 
 
 FULL = Sizes()
@@ -37,6 +38,7 @@ QUICK = Sizes(
     memory_decisions=40_000,
     memory_requests=12_000,
     idle=100,
+    admin=10_000,
 )
 
 

@@ -100,7 +100,9 @@ REDIS_OPERATIONS: Final = Timings(
     ("operation",),
     (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
-LOG_INS: Final = Counts("login_attempts_total", "Passwords shown to log in, or once more to confirm it.", ("status",))
+LOG_INS: Final = Counts(
+    "login_attempts_total", "Passwords shown to log in, or once more to confirm it.", ("status",)
+)
 
 LOG_IN_STATUSES: Final = ("succeeded", "failed", "throttled")
 

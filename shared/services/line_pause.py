@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from shared.clock import rfc3339_or_none
 from shared.errors import InvalidInputError, UnavailableError
 from shared.models import LineState
 from shared.services import audit_log
@@ -38,7 +39,7 @@ def pause(
     if not _is_paused(session, state):
         state.paused_at = session.scalar(select(func.clock_timestamp()))
     state.paused, state.pause_reason, state.paused_by, state.resume_at = True, reason, actor_id, resume_at
-    changes = {"resume_at": None if resume_at is None else resume_at.isoformat()}
+    changes = {"resume_at": rfc3339_or_none(resume_at)}
     _record(session, "line.pause", actor_id=actor_id, reason=reason, changes=changes, request_id=request_id)
 
 

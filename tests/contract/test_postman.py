@@ -48,9 +48,11 @@ class TestCollection:
             assert request["method"] in {"GET", "POST", "PUT", "PATCH", "DELETE"}
             assert url["raw"] == "/".join(["{{base_url}}", *url["path"]])
             assert all(isinstance(entry["value"], str) for entry in (*request["header"], *url["query"]))
-            if "body" in request:
-                assert request["body"]["mode"] == "raw"
-                json.loads(request["body"]["raw"])
+            body = request.get("body", {"mode": "urlencoded", "urlencoded": []})
+            if body["mode"] == "raw":
+                json.loads(body["raw"])
+            else:
+                assert all(field.keys() == {"key", "value", "type"} for field in body["urlencoded"])
 
     def test_has_every_operation_once(self, document, collection):
         expected = sorted(

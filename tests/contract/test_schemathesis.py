@@ -193,9 +193,9 @@ def aim(world: World, caller: User | None, case: Case, *, with_example: bool) ->
         value = find(name)
         if value is not None:
             case.path_parameters[name] = value
-    body: dict[str, Any] = operation.get("requestBody", {})
+    body: dict[str, Any] = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     if with_example and body and is_valid(case, ParameterLocation.BODY):
-        case.body = copy.deepcopy(body["content"]["application/json"]["example"])
+        case.body = copy.deepcopy(body["example"])
         case.media_type = "application/json"
         for name in case.body:
             value = find(name)

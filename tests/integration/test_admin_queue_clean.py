@@ -160,7 +160,9 @@ class TestDamage:
     def test_what_is_in_flight_stays_whatever_its_hash_says(self, line, jobs, clean):
         (job_id, _) = jobs["in_flight"]
         line.redis.hset(keys.job(job_id), mapping={"status": "finished", "ended_at": "2000"})
-        line.redis.zadd(keys.finished(int(line.redis.hget(keys.job(job_id), "origin").decode()[-1])), {job_id: 2e9})
+        line.redis.zadd(
+            keys.finished(int(line.redis.hget(keys.job(job_id), "origin").decode()[-1])), {job_id: 2e9}
+        )
         clean(state="finished")
         assert line.known(job_id)
 

@@ -11,7 +11,6 @@ from shared.line import keys
 from shared.models import Event
 from shared.services.line_jobs import SCANNED_MAX, UNREADABLE
 from tests.factories import make_event, make_users
-from tests.standing import StandingLine
 
 URL = "/api/admin/queue/details"
 Document = dict[str, Any]
@@ -217,7 +216,9 @@ class TestDecided:
 class TestDamage:
     """Hashes that somebody deleted or overwrote are shown as what they are."""
 
-    @pytest.fixture(params=["deleted", "overwritten", "emptied", "not JSON", "of another function", "huge numbers"])
+    @pytest.fixture(
+        params=["deleted", "overwritten", "emptied", "not JSON", "of another function", "huge numbers"]
+    )
     def damage(self, request, line) -> Callable[[str], None]:
         def spoil(job_id: str) -> None:
             key = keys.job(job_id)
@@ -230,11 +231,15 @@ class TestDamage:
                 case "emptied":
                     line.redis.hdel(key, "data", "enqueued_at", "arrival", "seq", "status")
                 case "not JSON":
-                    line.redis.hset(key, mapping={"data": b"\xff\x00", "enqueued_at": "x", "arrival": "y", "seq": "z"})
+                    line.redis.hset(
+                        key, mapping={"data": b"\xff\x00", "enqueued_at": "x", "arrival": "y", "seq": "z"}
+                    )
                 case "of another function":
                     line.redis.hset(key, "data", b'["os.system", null, [], {"kind": "book"}]')
                 case "huge numbers":
-                    line.redis.hset(key, mapping={"data": b'["worker.jobs.decide", null, [], {"event_id": 9e99}]'})
+                    line.redis.hset(
+                        key, mapping={"data": b'["worker.jobs.decide", null, [], {"event_id": 9e99}]'}
+                    )
                     line.redis.hset(key, "arrival", "9" * 40)
 
         return spoil

@@ -52,7 +52,9 @@ class TestJob:
         assert document["payload"] == {
             "v": 1, "kind": "book", "event_id": event.id, "user_id": user.id, "tickets": 2, "request_id": "r-1",
         }  # fmt: skip
-        found = {name: document[name] for name in ("id", "status", "arrival", "position", "attempts", "decision")}
+        found = {
+            name: document[name] for name in ("id", "status", "arrival", "position", "attempts", "decision")
+        }
         assert found == {
             "id": job_id, "status": "queued", "arrival": 3, "position": 3, "attempts": 0, "decision": None,
         }  # fmt: skip
@@ -111,7 +113,17 @@ class TestJob:
         known = show(job_id)
         line.redis.delete(keys.job(job_id), keys.result(job_id))
         document = show(job_id)
-        for name in ("id", "partition", "kind", "event_id", "user_id", "tickets", "arrival", "status", "accepted_at"):
+        for name in (
+            "id",
+            "partition",
+            "kind",
+            "event_id",
+            "user_id",
+            "tickets",
+            "arrival",
+            "status",
+            "accepted_at",
+        ):
             assert document[name] == known[name], name
         assert document["decision"] == known["decision"]
         assert (document["payload"], document["worker"]) == (None, None)
@@ -144,9 +156,7 @@ class TestNoJob:
             assert (answer.status_code, answer.json["code"]) == (404, "job_not_found")
         assert client.get("/api/admin/queue/jobs/what", headers=as_admin).json["code"] == "not_found"
 
-    def test_is_503_while_redis_is_away_unless_the_ledger_knows(
-        self, make_app, own_redis, settings, engine
-    ):
+    def test_is_503_while_redis_is_away_unless_the_ledger_knows(self, make_app, own_redis, settings, engine):
         app = make_app(replace(settings, redis_url=own_redis.url))
         headers = auth_header(app, make_user(engine, role="admin"))
         event, user = make_event(engine), make_user(engine)

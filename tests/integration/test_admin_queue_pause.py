@@ -144,7 +144,9 @@ class Load:
 
     def waiting(self) -> int:
         return sum(
-            self.line.redis.llen(key(partition)) for partition in range(8) for key in (keys.queue, keys.in_flight)
+            self.line.redis.llen(key(partition))
+            for partition in range(8)
+            for key in (keys.queue, keys.in_flight)
         )
 
     def await_decisions(self, more_than: int) -> None:

@@ -40,7 +40,9 @@ class TestFigures:
     def test_of_an_empty_line(self, stats):
         document = stats()
         assert parts(document) == ["worker"]
-        figures = {name: document[name] for name in ("state", "paused", "waiting", "in_flight", "failed", "finished")}
+        figures = {
+            name: document[name] for name in ("state", "paused", "waiting", "in_flight", "failed", "finished")
+        }
         assert figures == {
             "state": "running", "paused": None, "waiting": 0, "in_flight": 0, "failed": 0, "finished": 0,
         }  # fmt: skip
@@ -136,16 +138,21 @@ class TestWorkers:
     def test_a_real_one_holds_everything_and_says_what_it_does(self, stats, settings, line, engine):
         with worker_process(settings) as process:
             document = await_that(
-                lambda: (found := stats()) and None not in holders(found) and found, what="a holder of everything"
+                lambda: (found := stats()) and None not in holders(found) and found,
+                what="a holder of everything",
             )
             (worker,) = document["workers"]
-            assert (worker["name"].startswith("bookings-"), str(process.pid) in worker["name"]) == (True, True)
+            assert (worker["name"].startswith("bookings-"), str(process.pid) in worker["name"]) == (
+                True,
+                True,
+            )
             assert (worker["partitions"], worker["live"], worker["decided"]) == (list(range(8)), True, 0)
             assert holders(document) == {worker["name"]}
             assert document["healthy"] is True
             line.stand(make_event(engine), 30)
             busy = await_that(
-                lambda: (found := stats()) and found["workers"][0]["decided"] == 30 and found, what="its count"
+                lambda: (found := stats()) and found["workers"][0]["decided"] == 30 and found,
+                what="its count",
             )
             assert (busy["waiting"], busy["in_flight"], busy["finished"]) == (0, 0, 30)
             await_that(lambda: stats()["decided_per_second"] == 0, what="an idle line to say so")
@@ -158,7 +165,9 @@ class TestWorkers:
             await_that(lambda: None not in holders(stats()), what="a holder")
             process.kill()
             process.wait()
-            document = await_that(lambda: (found := stats()) and holders(found) == {None} and found, what="its end")
+            document = await_that(
+                lambda: (found := stats()) and holders(found) == {None} and found, what="its end"
+            )
         assert [worker["live"] for worker in document["workers"]] == [False]
         assert document["decided_per_second"] == 0
         assert parts(document) == ["worker"]
@@ -169,11 +178,21 @@ class TestWorkers:
         redis_client.set(keys.worker("wrong"), "what")
         redis_client.hset(
             keys.worker("odd"),
-            mapping={"partitions": "x,1,,-2", "decided": "many", "decided_per_second": "nan", "last_heartbeat": "?"},
+            mapping={
+                "partitions": "x,1,,-2",
+                "decided": "many",
+                "decided_per_second": "nan",
+                "last_heartbeat": "?",
+            },
         )
         odd, empty = sorted(stats()["workers"], key=lambda worker: worker["name"], reverse=True)
         assert empty["state"] == "unknown"
-        assert (odd["partitions"], odd["decided"], odd["decided_per_second"], odd["heartbeat_at"]) == ([1], 0, 0, None)
+        assert (odd["partitions"], odd["decided"], odd["decided_per_second"], odd["heartbeat_at"]) == (
+            [1],
+            0,
+            0,
+            None,
+        )
 
 
 def holders(document: dict[str, Any]) -> set[str | None]:

@@ -125,8 +125,9 @@ class TestNoAddressWrites:
         workers = browser.get("/rq/0/data/workers.json").json["workers"]
         assert [worker["name"] for worker in workers] == ["ghost"]
 
-    def test_looking_at_workers_leaves_the_time_out_alone(self, app, browser):
+    def test_looking_at_workers_leaves_the_time_out_alone(self, app, browser, redis_client):
         """RQ's Worker raises its connection pool's time-out to minutes: a hung Redis would then hang the page."""
+        plant_what_rq_would_clean_up(redis_client, "bookings-0")
         options = app.extensions["guichet"].console_redis.connection_pool.connection_kwargs
         before = options["socket_timeout"]
         browser.get("/rq/0/data/workers.json")

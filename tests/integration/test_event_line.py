@@ -53,7 +53,11 @@ class TestLine:
         assert 0 <= document["oldest_waiting_seconds"] < 60
         line.decide_all()
         document = show(event)
-        assert (document["depth"], document["head_arrival"], document["oldest_waiting_seconds"]) == (0, None, None)
+        assert (document["depth"], document["head_arrival"], document["oldest_waiting_seconds"]) == (
+            0,
+            None,
+            None,
+        )
 
     def test_shows_this_event_only(self, show, engine, event, line, host):
         neighbour = make_event(engine, host=host)
@@ -95,7 +99,9 @@ class TestWho:
     def test_its_host_and_admins_only(self, app, client, engine, event, as_host, as_admin, as_attendee):
         url = f"/api/events/{event.id}/line"
         stranger = auth_header(app, make_user(engine, role="host"))
-        answers = [client.get(url, headers=headers) for headers in (as_host, as_admin, as_attendee, stranger, {})]
+        answers = [
+            client.get(url, headers=headers) for headers in (as_host, as_admin, as_attendee, stranger, {})
+        ]
         assert [answer.status_code for answer in answers] == [200, 200, 403, 403, 401]
 
     def test_not_what_is_not_there(self, client, engine, as_host):

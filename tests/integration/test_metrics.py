@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from dataclasses import replace
 
 import pytest
@@ -67,9 +68,7 @@ class TestWhoMayScrape:
         for wrong in (f"{TOKEN}x", "é"):
             assert client.get("/metrics", headers={"Authorization": f"Bearer {wrong}"}).status_code == 401
         elsewhere = {"REMOTE_ADDR": "8.8.8.8"}
-        found = client.get(
-            "/metrics", headers={"Authorization": f"Bearer {TOKEN}"}, environ_base=elsewhere
-        )
+        found = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}, environ_base=elsewhere)
         assert found.status_code == 200
         assert found.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
         assert found.headers["Cache-Control"] == "no-store"
@@ -151,20 +150,17 @@ class TestLine:
         assert scrape(client)("line_arrival_reissued_total") == 1
 
     def test_shows_what_is_on_sale(self, client, engine):
-        with_slots = make_event(engine, capacity=7)
-        for fields in (
-            {"status": "draft"},
-            {"sales_paused": True},
-            {"deleted_at": "now"},
-            {"sales_open_at": "tomorrow"},
+        on_sale = make_event(engine, capacity=7)
+        for change in (
+            "status = 'draft'",
+            "status = 'cancelled'",
+            "sales_paused = true",
+            "deleted_at = now()",
+            "sales_open_at = now() + interval '1 day'",
+            "sales_close_at = now() - interval '1 day'",
         ):
-            event = make_event(engine, **({} if "deleted_at" in fields or "sales_open_at" in fields else fields))
-            if "deleted_at" in fields:
-                run(engine, "update events set deleted_at = now() where id = :id", id=event.id)
-            if "sales_open_at" in fields:
-                run(engine, "update events set sales_open_at = now() + interval '1 day' where id = :id", id=event.id)
-        found = scrape(client)
-        assert dict_of(found, "event_available_slots") == {str(with_slots.id): 7}
+            run(engine, f"update events set {change} where id = :id", id=make_event(engine).id)
+        assert dict_of(scrape(client), "event_available_slots") == {str(on_sale.id): 7}
 
     def test_shows_no_more_events_than_fit(self, client, engine, monkeypatch):
         monkeypatch.setattr("shared.services.line_figures.SLOTS_MAX", 2)
@@ -186,7 +182,8 @@ class TestLine:
         after = scrape(client)
         assert (before("active_sessions"), after("active_sessions")) == (0, 2)
         grown = {
-            status: after("login_attempts_total", status=status) - before("login_attempts_total", status=status)
+            status: after("login_attempts_total", status=status)
+            - before("login_attempts_total", status=status)
             for status in ("succeeded", "failed", "throttled")
         }
         assert grown == {"succeeded": 3, "failed": 1, "throttled": 0}
@@ -308,7 +305,9 @@ class TestLabels:
         tables = {labels["table"] for labels, _ in found.series("db_query_duration_seconds_count")}
         assert {"events", "decisions", "line_state"} <= tables
         assert found("db_query_duration_seconds_count", operation="commit", table="decisions") > 0
-        operations = {labels["operation"] for labels, _ in found.series("redis_operation_duration_seconds_count")}
+        operations = {
+            labels["operation"] for labels, _ in found.series("redis_operation_duration_seconds_count")
+        }
         assert {"accept", "take", "reply", "pipeline"} <= operations
         assert not any(event_id in operations for event_id in (str(event.id), keys.queue(event.id % 8)))
 
@@ -351,7 +350,9 @@ class TestOutages:
         assert "line_depth" in found.types
         assert "line_claims" not in found.types
 
-    def test_a_server_that_falls_silent_keeps_nobody_waiting(self, make_app, settings, own_redis, monkeypatch):
+    def test_a_server_that_falls_silent_keeps_nobody_waiting(
+        self, make_app, settings, own_redis, monkeypatch
+    ):
         monkeypatch.setattr("shared.services.line_figures.WAIT_SECONDS", 0.1)
         client = make_app(replace(settings, redis_url=own_redis.url)).test_client()
         assert scrape(client)("line_up", part="redis") == 1
@@ -360,6 +361,7 @@ class TestOutages:
         try:
             for _ in range(2):  # the second does not even ask: the first still waits
                 assert scrape(client)("line_up", part="redis") == 0
+                assert [thread.name for thread in threading.enumerate()].count("line-figures") == 1
         finally:
             os.kill(pid, signal.SIGCONT)
         await_that(lambda: scrape(client)("line_up", part="redis") == 1)
@@ -375,9 +377,11 @@ def test_a_worker_of_another_process_counts_too(app, client, engine, settings):
         assert answer.status_code == 201
         operation = {"operation": "commit", "table": "decisions"}
         after = await_that(
-            lambda: (found := scrape(client))("db_query_duration_seconds_count", **operation)
-            > before("db_query_duration_seconds_count", **operation)
-            and found,
+            lambda: (
+                (found := scrape(client))("db_query_duration_seconds_count", **operation)
+                > before("db_query_duration_seconds_count", **operation)
+                and found
+            ),
             what="the worker's figures",
         )
     assert after("line_decided_total", outcome="confirmed") == 1

@@ -124,7 +124,9 @@ class TestFollowing:
         for log in (web_log, worker_log):  # gunicorn's own lines too
             assert all(line["message"] for line in lines_of(log.read_text()))
 
-    def test_what_is_set_aside_and_what_is_quarantined(self, app, client, engine, settings, caplog, monkeypatch):
+    def test_what_is_set_aside_and_what_is_quarantined(
+        self, app, client, engine, settings, caplog, monkeypatch
+    ):
         event, user = make_event(engine), make_user(engine)
         headers = {**auth_header(app, user), "X-Request-ID": "poison-1"}
         job_id = client.post(f"/api/bookings/{event.id}/book", headers=headers).json["job_id"]

@@ -133,6 +133,9 @@ class TestSharing:
                 files.fold(folder, [ended])
         assert ended.exists()
         figures = figures_of(folder)
+        figures._folded_at = float("inf")  # not yet
+        assert failed(figures) == 5
+        figures._folded_at = float("-inf")
         assert failed(figures) == 5
         assert not ended.exists()
         assert failed(figures) == 5
@@ -146,7 +149,9 @@ class TestSharing:
         assert not figures._path.exists()
         LOG_INS.add(("failed",))
         assert failed(figures) == 2
-        assert orjson.loads(figures._path.read_bytes())["figures"]["login_attempts_total"] == [[["failed"], [1]]]
+        assert orjson.loads(figures._path.read_bytes())["figures"]["login_attempts_total"] == [
+            [["failed"], [1]]
+        ]
 
     def test_a_clean_end_leaves_no_file(self, folder):
         figures = SharedFigures(folder)
@@ -162,7 +167,9 @@ class TestSharing:
         folder.mkdir()
         for number, content in enumerate((b"", b"[1]", b'{"figures": {"gone_total": [[["x"], [1]]]}}')):
             (folder / f"a-{number}.json").write_bytes(content)
-        wrong = {"login_attempts_total": [[["failed", "twice"], [1]], [["failed"], [1, 2]], [["failed"], [3]]]}
+        wrong = {
+            "login_attempts_total": [[["failed", "twice"], [1]], [["failed"], [1, 2]], [["failed"], [3]]]
+        }
         (folder / "b-1.json").write_bytes(orjson.dumps({"figures": wrong}))
         assert failed(figures_of(folder)) == 3
 

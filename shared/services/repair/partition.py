@@ -109,7 +109,7 @@ class PartitionRepair:
                 "decided to Redis, unknown to the ledger: back into the line, before what came later",
                 plan.put_back,
             ),
-            ("put_in_place", "undecided and in no list: back into the line, at its place", plan.put_in_place),
+            ("put_in_place", "undecided and in no list: back into the line, at its place", plan.strays),
             ("recorded", "waited, and is decided: told the ledger's decision", plan.recorded),
             ("found_again", "set aside as lost, and decided: off the list of lost ones", plan.found_again),
         ):

@@ -40,8 +40,9 @@ class LinePlan:
     put_back: list[str] = field(
         default_factory=list
     )  # Redis calls them decided, the ledger does not know them
-    put_in_front: list[str] = field(default_factory=list)  # those, then what is in flight
-    put_in_place: list[str] = field(default_factory=list)  # undecided and in no list, or set aside too early
+    strays: list[str] = field(default_factory=list)  # undecided and in no list, or set aside too early
+    put_in_front: list[str] = field(default_factory=list)  # put back, what is in flight, strays older than the queue
+    put_in_place: list[str] = field(default_factory=list)  # the other strays
     recorded: list[str] = field(default_factory=list)  # waiting or in flight, and decided
     found_again: list[str] = field(default_factory=list)  # set aside as lost, and decided
     beyond: dict[str, str] = field(default_factory=dict)  # id → why it cannot be mended
@@ -66,13 +67,17 @@ def plan_line(found: Found) -> LinePlan:
     _plan_elsewhere(found, plan, places)
     _plan_lost(found, plan)
     plan.put_back.sort(key=lambda job_id: found.jobs[job_id].seq)
-    plan.put_in_place.sort(key=lambda job_id: found.jobs[job_id].seq)
-    if plan.put_back or plan.put_in_place:
-        plan.put_in_front = [*plan.put_back, *flying]
-        waiting, flying = [*plan.put_in_front, *waiting], []
-    for job_id in plan.put_in_place:
-        _insert(waiting, job_id, found.jobs)
-    plan.queue, plan.in_flight = waiting, flying
+    plan.strays.sort(key=lambda job_id: found.jobs[job_id].seq)
+    if plan.put_back or plan.strays:
+        plan.put_in_front, flying = [*plan.put_back, *flying], []
+    head = found.jobs[waiting[0]].seq if waiting else None
+    for job_id in plan.strays:
+        # A queue that is gone comes back in front of who was accepted since, a thousand at a time.
+        is_first = head is None or found.jobs[job_id].seq < head
+        _insert(plan.put_in_front if is_first else waiting, job_id, found.jobs)
+        if not is_first:
+            plan.put_in_place.append(job_id)
+    plan.queue, plan.in_flight = [*plan.put_in_front, *waiting], flying
     return plan
 
 
@@ -116,7 +121,7 @@ def _plan_elsewhere(found: Found, plan: LinePlan, places: Collection[str]) -> No
             if job.is_undecided:
                 plan.recorded.append(job_id)
         elif (job.is_undecided or job.status in DECIDED) and _is_decidable(found, plan, job_id):
-            (plan.put_back if job.status in DECIDED else plan.put_in_place).append(job_id)
+            (plan.put_back if job.status in DECIDED else plan.strays).append(job_id)
 
 
 def _plan_lost(found: Found, plan: LinePlan) -> None:
@@ -130,7 +135,7 @@ def _plan_lost(found: Found, plan: LinePlan) -> None:
         elif job is not None and job.is_control and job_id not in found.caused:
             plan.dropped.append(job_id)
         else:
-            plan.put_in_place.append(job_id)
+            plan.strays.append(job_id)
 
 
 def _insert(waiting: list[str], job_id: str, jobs: Mapping[str, SurveyedJob]) -> None:
