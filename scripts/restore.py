@@ -3,9 +3,11 @@
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
@@ -24,13 +26,14 @@ from scripts.repairs import repair_and_audit
 from shared.db import SCHEMA_VERSION
 from shared.settings import Settings
 
-_SERVERS = ("postgres", "redis")
+_SERVERS: Final = ("postgres", "redis")
 
 
 @click.command()
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--replace", is_flag=True, help="Set aside what the data folder holds; it is not deleted.")
-def command(directory: Path, *, replace: bool) -> None:
+@click.option("--only", type=click.Choice(_SERVERS), help="Only this server; the other stays as it is.")
+def command(directory: Path, *, replace: bool, only: str | None) -> None:
     """Makes the data folder's embedded servers from the backup in DIRECTORY; `guichet up` goes on from there.
 
     Stop `guichet up` first. Refuses a data folder that holds data unless --replace is given. Afterwards Redis is
@@ -47,8 +50,9 @@ def command(directory: Path, *, replace: bool) -> None:
     with ExitStack() as stack:
         try:
             stack.callback(os.close, lock_data_folder(folder))
-            _make_room(folder, replace=replace)
-            running = _start(settings, folder, directory.absolute(), manifest, stack)
+            names = _SERVERS if only is None else (only,)
+            _make_room(folder, names, replace=replace)
+            running = _start(settings, folder, directory.absolute(), manifest, names, stack)
         except (DataFolderError, EmbeddedServerError) as error:
             raise click.ClickException(str(error)) from None
         is_sound = repair_and_audit(running, as_json=False, show=SHOWN_DEFAULT, dry_run=False)
@@ -68,9 +72,9 @@ def _check(settings: Settings, manifest: Manifest) -> None:
         )
 
 
-def _make_room(folder: Path, *, replace: bool) -> None:
+def _make_room(folder: Path, names: Sequence[str], *, replace: bool) -> None:
     """Never deletes: what was there stays beside it under another name."""
-    present = [folder / name for name in _SERVERS if (folder / name).exists()]
+    present = [folder / name for name in names if (folder / name).exists()]
     if present and not replace:
         raise click.ClickException(f"{folder} holds data already; --replace sets it aside")
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -81,23 +85,34 @@ def _make_room(folder: Path, *, replace: bool) -> None:
 
 
 def _start(
-    settings: Settings, folder: Path, directory: Path, manifest: Manifest, stack: ExitStack
+    settings: Settings,
+    folder: Path,
+    directory: Path,
+    manifest: Manifest,
+    names: Sequence[str],
+    stack: ExitStack,
 ) -> Settings:
-    """Both servers with the backup's data, at this release's schema; stopped with `stack`."""
-    _place_snapshot(directory / SNAPSHOT, folder / "redis", manifest.redis_version)
+    """Both servers, those of `names` with the backup's data, at this release's schema; stopped with `stack`."""
+    if "redis" in names:
+        _place_snapshot(directory / SNAPSHOT, folder / "redis", manifest.redis_version)
     servers = Servers(settings, folder)
     stack.callback(servers.stop)
     running = servers.start(settings)
-    address, environ = postgres_connection(libpq_url(running.database_url))
-    program = find_postgres_program("pg_restore", server_version=manifest.postgres_version)
-    options = ["--exit-on-error", "--single-transaction", "--no-owner", f"--dbname={address}"]
-    run_tool([program, *options, directory / DUMP], environ)
+    if "postgres" in names:
+        _restore_dump(running.database_url, directory / DUMP, server_version=manifest.postgres_version)
     migrate(running.database_url, partitions=settings.partitions)
-    engine = create_engine(running.database_url)
+    return running
+
+
+def _restore_dump(database_url: str, dump: Path, *, server_version: int) -> None:
+    address, environ = postgres_connection(libpq_url(database_url))
+    program = find_postgres_program("pg_restore", server_version=server_version)
+    options = ["--exit-on-error", "--single-transaction", "--no-owner", f"--dbname={address}"]
+    run_tool([program, *options, dump], environ)
+    engine = create_engine(database_url)
     with engine.begin() as connection:
         connection.execute(text("analyze"))
     engine.dispose()
-    return running
 
 
 def _place_snapshot(snapshot: Path, data_dir: Path, version: str) -> None:

@@ -117,7 +117,7 @@ def change(client: FlaskClient, address: str, *, method: str = "POST", **headers
     return client.open(address, method=method, headers={**OWN, "X-CSRF-Token": page_token(client), **headers})
 
 
-def dump(redis: Redis) -> dict[bytes, tuple[bytes | None, bool]]:
+def dump(redis: Redis) -> dict[Any, tuple[bytes | None, bool]]:
     """Everything in Redis: key → its serialised value and whether it expires."""
     return {key: (redis.dump(key), redis.ttl(key) >= 0) for key in redis.keys("*")}
 

@@ -24,6 +24,7 @@ from api.problems import problem
 from shared.db import transaction
 from shared.domain.partitions import queue_name
 from shared.errors import GuichetError, NotFoundError, UnavailableError
+from shared.line.keys import TASK_QUEUE
 from shared.services import audit_log
 
 blueprint = Blueprint("rq_dashboard", __name__, url_prefix="/rq", template_folder="../templates")
@@ -98,7 +99,7 @@ def _get_dashboard() -> Dashboard:
 
 def _require_target(call: Call) -> None:
     """The queue exists; and what is changed is a task, never a booking request. At most one round trip."""
-    from api.console.reading import TASK_QUEUE, ConsoleJob, ConsoleQueue  # noqa: PLC0415 - imports RQ
+    from api.console.reading import ConsoleJob, ConsoleQueue  # noqa: PLC0415 - imports RQ
 
     redis = get_container().console_redis
     name = call.values.get("queue_name")

@@ -28,9 +28,8 @@ from rq.serializers import JSONSerializer
 from shared.clock import rfc3339
 from shared.domain.partitions import queue_name
 from shared.errors import GuichetError
+from shared.line.keys import TASK_QUEUE
 
-# The only queue that the console may ever change: a decision on a booking request is final.
-TASK_QUEUE: Final = "tasks"
 UNREADABLE: Final = "(unreadable)"
 GONE: Final = "(its hash is gone)"
 
@@ -107,6 +106,7 @@ class ConsoleJob(Job):
         super().delete(*args, **kwargs)
 
     def _require_task(self) -> None:
+        # a decision on a booking request is final
         if self.origin != TASK_QUEUE or not self.is_readable:
             raise GuichetError("console_read_only", "Only readable jobs of the queue `tasks` can be changed.")
 

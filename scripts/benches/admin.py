@@ -27,6 +27,7 @@ ROUNDS: Final = 15
 # One call; the next one finds other jobs.
 CLEAN_LIMIT: Final = 1_000
 _PIPELINE: Final = 1_000
+_MEMORY: Final = "4gb"  # three times the depth with a result each is more than an installation's usual limit
 _TRACEBACK: Final = base64.b64encode(zlib.compress(b"Traceback\nRuntimeError: planted")).decode()
 
 
@@ -35,6 +36,7 @@ def measure(laboratory: Laboratory) -> Measurement:
     depth = laboratory.sizes.admin
     measurement = Measurement()
     with laboratory.installation(measurement, own_redis=True) as installation:
+        installation.redis.config_set("maxmemory", _MEMORY)
         event_id = installation.make_event(depth)
         installation.fill(event_id, installation.make_users(depth))
         failed = _plant_failed(installation, event_id, depth)

@@ -13,6 +13,7 @@ from shared.services.line_jobs import SCANNED_MAX, UNREADABLE
 from tests.factories import make_event, make_users
 
 URL = "/api/admin/queue/details"
+PAGES_MAX = 500
 Document = dict[str, Any]
 
 
@@ -33,9 +34,12 @@ def turn_pages(show: Callable[..., Document]) -> Callable[..., Iterator[Document
     def pages(**query: Any) -> Iterator[Document]:
         document = show(**query)
         yield document
-        while document["next_cursor"]:
+        for _ in range(PAGES_MAX):
+            if document["next_cursor"] is None:
+                return
             document = show(**query, cursor=document["next_cursor"])
             yield document
+        raise AssertionError("the pages do not end")
 
     return pages
 

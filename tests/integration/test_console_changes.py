@@ -6,8 +6,8 @@ import json
 import pytest
 from sqlalchemy import select
 
-from api.console.reading import TASK_QUEUE
 from shared.db import transaction
+from shared.line.keys import TASK_QUEUE
 from shared.models import AuditLogEntry
 from tests.console_calls import (
     CHANGES,
