@@ -56,6 +56,8 @@ def command(
     if with_repair:
         if event_id is not None or not with_redis:
             raise click.UsageError("--repair mends the whole line: without --event and --no-redis.")
+        if (database_url is None) != (redis_url is None):
+            raise click.UsageError("--repair mends a pair: name both addresses, or none.")
         from scripts.repairs import repair_and_audit
 
         settings = _settings(database_url, redis_url, complete=False)

@@ -49,7 +49,8 @@ def open_line(settings: Settings) -> Iterator[LineAccess]:
     redis = make_redis(settings.redis_url, max_connections=4)
     runner = ScriptRunner(redis)
     try:
-        yield LineAccess(settings, engine, redis, runner, LineGate(settings, engine, redis))
+        gate = LineGate(settings, engine, redis, claims_empty_redis=False)
+        yield LineAccess(settings, engine, redis, runner, gate)
     finally:
         runner.close()
         redis.close()

@@ -21,9 +21,11 @@ from shared.line.drain import read_line_end
 from shared.services import line_clean, line_drain, line_pause
 from shared.services.line_jobs import JobEntry, JobQuery, JobState, list_jobs
 from shared.services.line_stats import pause_document
+from shared.services.reasons import check_reason
 from shared.store.line_state import find_pause_record
 
 PAGE: Final = 100  # jobs asked for at a time
+SECONDS_MAX: Final = 10 * 365 * 86_400
 CLEANED_MAX: Final = 10_000  # as over HTTP: a longer run would keep Redis from bookings
 
 _json = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
@@ -53,7 +55,7 @@ def stats(*, as_json: bool) -> None:
 @command.command()
 @_reason
 @click.option("--resume-at", help="RFC 3339 instant at which the line goes on by itself.")
-@click.option("--seconds", type=click.IntRange(1), help="Instead: how long.")
+@click.option("--seconds", type=click.IntRange(1, SECONDS_MAX), help="Instead: how long.")
 @_json
 def pause(*, reason: str | None, resume_at: str | None, seconds: int | None, as_json: bool) -> None:
     """Pause deciding. Requests are still accepted, and wait; when this returns, nothing more is decided."""
@@ -78,7 +80,12 @@ def resume(*, reason: str | None, as_json: bool) -> None:
 @command.command()
 @click.argument("state", type=click.Choice(["finished", "failed"]))
 @click.option(
-    "--older-than", "older_than_seconds", default=0, show_default=True, help="Seconds since it ended."
+    "--older-than",
+    "older_than_seconds",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, SECONDS_MAX),
+    help="Seconds since it ended.",
 )
 @click.option(
     "--limit",
@@ -101,6 +108,7 @@ def clean(
 ) -> None:
     """Remove decided jobs from Redis before their time. The ledger goes on answering for them."""
     with plain_errors(), open_line(load_command_settings()) as line:
+        check_reason(reason)  # before anything is gone
         cleaned = line_clean.clean(
             line.runner,
             line.installation,
@@ -129,6 +137,7 @@ def clean(
 def drain(*, event_id: int, reason: str, dry_run: bool, as_json: bool) -> None:
     """Withdraw every booking request that now waits for EVENT_ID, each at its place."""
     with plain_errors(), open_line(load_command_settings()) as line:
+        check_reason(reason)
         end = read_line_end(line.runner, line.installation, event_id)
         with transaction(line.engine) as session:
             drained = line_drain.drain(
@@ -136,6 +145,9 @@ def drain(*, event_id: int, reason: str, dry_run: bool, as_json: bool) -> None:
             )
     if as_json:
         _write(asdict(drained))
+        return
+    if not drained.undecided:
+        click.echo(f"Nothing waits for event {event_id}: no mark was set.")
         return
     verb = "would be" if dry_run else "are to be"
     click.echo(

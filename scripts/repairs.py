@@ -14,7 +14,7 @@ from scripts.embedded.at_hand import servers_at_hand
 from shared.db import make_engine
 from shared.line.client import AnswerUnknownError, LineUnavailableError, make_redis
 from shared.line.take import OutdatedTokenError
-from shared.services.repair import Mend, RepairRefusedError, Report, repair
+from shared.services.repair import Mend, RepairRefusedError, Report, printable, repair
 from shared.settings import Settings
 
 
@@ -81,7 +81,7 @@ def _show_beyond(console: Console, report: Report, show: int) -> None:
     text = f"{len(report.beyond):,} accepted requests are beyond repair; tell their clients to ask again:"
     console.print(text, style="red", highlight=False)
     for job_id, why in list(report.beyond.items())[:show]:
-        console.print(f"      {ascii(job_id)[1:-1]}: {why}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"      {printable(job_id)}: {why}", highlight=False, markup=False, soft_wrap=True)
     if len(report.beyond) > show:
         console.print(f"      … and {len(report.beyond) - show:,} more", highlight=False)
 

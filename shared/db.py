@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
@@ -19,13 +20,16 @@ __all__ = [
     "find_schema_version",
     "make_engine",
     "transaction",
+    "waiting",
 ]
 
 # What an outage looks like from here, a pool without a free connection included: asking again may succeed.
 # InternalError is how psycopg2 tells a read-only server and a transaction that was ended for being idle.
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, PoolTimeoutError)
 
-SILENT_SERVER_SECONDS = 40
+# Just above a statement's own time-out, which a server that is alive keeps. Who asks for longer says so: `waiting`.
+SILENT_SERVER_SECONDS = 11.0
+_longest_wait: ContextVar[float | None] = ContextVar("longest_wait", default=None)
 
 # The newest migration this code needs; a contract test compares it with migrations/versions.
 SCHEMA_VERSION = "0002"
@@ -71,11 +75,23 @@ def wait_with_greenlets() -> None:
 
     def wait(connection: psycopg2.extensions.connection) -> None:
         try:
-            gevent_wait_callback(connection, timeout=SILENT_SERVER_SECONDS)
+            gevent_wait_callback(connection, timeout=_longest_wait.get() or SILENT_SERVER_SECONDS)
         except TimeoutError as error:
             raise psycopg2.OperationalError("the server has fallen silent") from error
 
     psycopg2.extensions.set_wait_callback(wait)
+
+
+@contextmanager
+def waiting(seconds: float) -> Iterator[None]:
+    """Lets the block's statements take this long before a server counts as silent; the statement and lock
+    time-outs are the transaction's own business.
+    """
+    token = _longest_wait.set(seconds)
+    try:
+        yield
+    finally:
+        _longest_wait.reset(token)
 
 
 @contextmanager

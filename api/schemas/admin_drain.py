@@ -6,8 +6,8 @@ from marshmallow import fields
 
 from api.fields import about
 from api.parsing import StrictBoolean, StrictInteger, StrictSchema, Text
-from shared.domain.drain import REASON_CHARACTERS_MAX
 from shared.services.line_drain import Drained
+from shared.services.reasons import REASON_CHARACTERS_MAX
 
 
 class DrainSchema(StrictSchema):

@@ -9,8 +9,8 @@ from api.fields import Instant, InstantText, about
 from api.parsing import StrictBoolean, StrictInteger, StrictSchema, Text
 from shared.services.line_clean import Cleaned
 from shared.services.line_stats import PAUSED, RUNNING
+from shared.services.reasons import REASON_CHARACTERS_MAX
 
-REASON_CHARACTERS_MAX: Final = 200
 CLEAN_LIMIT_DEFAULT: Final = 1_000
 CLEAN_LIMIT_MAX: Final = 10_000
 AGE_SECONDS_MAX: Final = 10 * 365 * 86_400

@@ -10,8 +10,8 @@ import click
 from scripts.data_folder import DataFolderError, lock_data_folder
 from scripts.embedded.common import EmbeddedServerError
 from scripts.embedded.servers import Servers
-from scripts.environment import complete_settings, load_command_settings
-from shared.settings import Settings
+from scripts.environment import complete_settings
+from shared.settings import Settings, variable_name
 
 
 def has_servers(folder: Path) -> bool:
@@ -31,7 +31,11 @@ def servers_at_hand(settings: Settings) -> Iterator[Settings]:
         named = settings.database_url and settings.redis_url
         if not named and has_servers(folder):
             settings = _start(settings, folder, stack)
-        yield load_command_settings() if not settings.database_url else complete_settings(settings)
+        settings = complete_settings(settings)
+        for name in ("database_url", "redis_url"):
+            if not getattr(settings, name):
+                raise click.ClickException(f"{variable_name(name)} is not set and nothing lies in {folder}")
+        yield settings
 
 
 def _start(settings: Settings, folder: Path, stack: ExitStack) -> Settings:

@@ -9,14 +9,12 @@ moves up: then the instant keeps the mark off whoever came later. A clock may be
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from shared.clock import parse_rfc3339, rfc3339
 from shared.domain.outcomes import WITHDRAWN, Verdict
 from shared.domain.requests import Request
 from shared.domain.snapshot import EventState
-
-REASON_CHARACTERS_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

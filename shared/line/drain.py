@@ -32,6 +32,8 @@ def read_line_end(runner: ScriptRunner, installation: Installation, event_id: in
             mark, last_arrival, (seconds, micros) = pipe.execute()
     except (RedisError, OSError) as error:
         raise LineUnavailableError("The line did not answer.") from error
-    if mark is not None and text_of(mark) != installation.mark:
+    if mark is None:
+        raise LineUnavailableError("This Redis is empty: what waited in it is not known.")
+    if text_of(mark) != installation.mark:
         raise LineUnavailableError("This Redis belongs to another installation.")
     return LineEnd(int(last_arrival or 0), from_micros(int(seconds) * 1_000_000 + int(micros)))

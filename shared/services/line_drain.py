@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from shared.clock import rfc3339
-from shared.domain.drain import REASON_CHARACTERS_MAX, DrainMark, drain_facts, set_drain
+from shared.domain.drain import DrainMark, drain_facts, set_drain
 from shared.domain.ledger import DRAIN
-from shared.errors import InvalidInputError, NotFoundError
+from shared.errors import NotFoundError
 from shared.line.drain import LineEnd
 from shared.models import Event
 from shared.services import audit_log
 from shared.services.event_ledger import append_control_row, lock_event
+from shared.services.reasons import check_reason
 from shared.store.clock import read_clock
 
 
@@ -45,9 +46,7 @@ def drain(
     The event's row is locked, so that a batch sees the whole mark or none of it: what it has decided stays. Four
     round trips. Raises `event_not_found`, and InvalidInputError for a reason that is none or too long.
     """
-    if not 1 <= len(reason) <= REASON_CHARACTERS_MAX:
-        detail = f"Must have 1 to {REASON_CHARACTERS_MAX} characters."
-        raise InvalidInputError([{"pointer": "#/reason", "detail": detail}])
+    check_reason(reason)
     event = session.get(Event, event_id) if dry_run else lock_event(session, event_id)
     if event is None or event.deleted_at is not None:
         raise NotFoundError("event_not_found")

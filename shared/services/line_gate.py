@@ -17,6 +17,7 @@ from shared.db import SCHEMA_VERSION, find_schema_version, transaction
 from shared.errors import UnavailableError
 from shared.line import installation as line_installation
 from shared.line.installation import Installation
+from shared.questions import WAIT_SECONDS, Question
 from shared.services.durability import postgres_problems, redis_problems
 from shared.settings import Settings
 from shared.store.line_state import forget_queued, get_installation, list_revocations
@@ -43,12 +44,18 @@ class LineGate:
     calls then fail by themselves, declared, and events are served from their last snapshot.
     """
 
-    def __init__(self, settings: Settings, engine: Engine, redis: "Redis") -> None:
+    def __init__(
+        self, settings: Settings, engine: Engine, redis: "Redis", *, claims_empty_redis: bool = True
+    ) -> None:
         self._settings, self._engine, self._redis = settings, engine, redis
+        self._claims_empty_redis = (
+            claims_empty_redis  # not for somebody who only looks, perhaps at a wrong one
+        )
         self._state = GateState(problems={"start": "The servers have not been checked yet."})
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._checked_at = float("-inf")
+        self._of_postgres = Question("line-gate-postgres", self._ask_postgres)
 
     @property
     def state(self) -> GateState:
@@ -106,23 +113,35 @@ class LineGate:
         return self._state
 
     def _check_postgres(self, problems: dict[str, str], warnings: dict[str, str]) -> Installation | None:
+        answer = self._of_postgres.get()
+        if answer is None:
+            problems["postgres"] = f"PostgreSQL has not answered for {WAIT_SECONDS:.0f} seconds"
+            return self._state.installation
+        problems.update(answer.problems)
+        warnings.update(answer.warnings)
+        return self._state.installation if "postgres" in problems else answer.installation
+
+    def _ask_postgres(self) -> GateState:
+        """What PostgreSQL says, or that it cannot be reached."""
+        problems: dict[str, str] = {}
+        warnings: dict[str, str] = {}
         try:
             with transaction(self._engine) as session:
                 found = find_schema_version(session)
                 if found is None or found < SCHEMA_VERSION:
                     problems["schema"] = f"The database is at schema {found}; run `guichet migrate`"
-                    return None
+                    return GateState(None, problems, warnings)
                 self._durability(postgres_problems(session), problems, warnings)
                 installation = get_installation(session)
         except SQLAlchemyError as error:
             problems["postgres"] = f"PostgreSQL cannot be reached: {type(error).__name__}"
-            return self._state.installation
+            return GateState(None, problems, warnings)
         if installation.partitions != self._settings.partitions:
             problems["installation"] = (
                 f"This installation has {installation.partitions} partitions, the settings say"
                 f" {self._settings.partitions}; the number is fixed at the first migration"
             )
-        return installation
+        return GateState(installation, problems, warnings)
 
     def _check_redis(
         self, problems: dict[str, str], warnings: dict[str, str], installation: Installation | None
@@ -140,6 +159,11 @@ class LineGate:
         """Makes an empty Redis this installation's; notes a problem when it is another's."""
         revoked: Mapping[str, datetime] = {}
         if line_installation.is_empty(self._redis):
+            if not self._claims_empty_redis:
+                problems["installation"] = (
+                    "This Redis is empty: is REDIS_URL right, and has anything started here?"
+                )
+                return
             with transaction(self._engine) as session:
                 revoked = list_revocations(session)
                 forget_queued(session)

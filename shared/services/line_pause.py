@@ -9,9 +9,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from shared.clock import rfc3339_or_none
+from shared.db import waiting
 from shared.errors import InvalidInputError, UnavailableError
 from shared.models import LineState
 from shared.services import audit_log
+from shared.services.reasons import check_reason
 
 # A batch takes milliseconds; one that waits for an event's lock, five seconds.
 LOCK_SECONDS: Final = 30
@@ -31,8 +33,10 @@ def pause(
 
     Locks the row that every batch reads FOR SHARE: the caller waits for running batches, and every later one
     sees the pause. Pausing a paused line changes its reason and end. Raises UnavailableError `line_busy` when they
-    do not end in time, InvalidInputError for an end that is not to come; nothing is changed then.
+    do not end in time, InvalidInputError for a reason that is none and for an end that is not to come; nothing is
+    changed then.
     """
+    check_reason(reason)
     _refuse_the_past(session, resume_at)  # before anybody has to wait for the lock
     state = _lock(session)
     _refuse_the_past(session, resume_at)
@@ -46,7 +50,8 @@ def pause(
 def resume(
     session: Session, *, actor_id: int | None, reason: str | None = None, request_id: str | None = None
 ) -> bool:
-    """Ends the pause; False, changing nothing, when the line runs. Raises UnavailableError `line_busy`."""
+    """Ends the pause; False, changing nothing, when the line runs. Raises as `pause` does."""
+    check_reason(reason)
     state = _lock(session)
     was_paused = _is_paused(session, state)
     state.paused = False
@@ -64,7 +69,8 @@ def _lock(session: Session) -> LineState:
     # The table and not only its row: batches that share the row one after the other, without a gap, would keep a
     # writer of the row away for ever; behind a waiting table lock they queue.
     try:
-        session.execute(text("lock table line_state in exclusive mode"))
+        with waiting(LOCK_SECONDS + 10):
+            session.execute(text("lock table line_state in exclusive mode"))
     except OperationalError as error:
         if getattr(error.orig, "pgcode", None) not in _TIMED_OUT:
             raise

@@ -138,12 +138,13 @@ class TestClean:
         assert entries(engine) == []
 
     def test_is_written_down(self, line, jobs, client, as_admin, engine):
-        client.post(URL, json={"state": "finished", "limit": 3}, headers={**as_admin, "X-Request-ID": "r-7"})
+        body = {"state": "finished", "limit": 3, "reason": " room for others "}
+        client.post(URL, json=body, headers={**as_admin, "X-Request-ID": "r-7"})
         client.post(URL, json={"state": "finished", "older_than_seconds": 1000}, headers=as_admin)
         (entry,) = entries(engine)  # the second call removed nothing
         assert (entry.target_type, entry.target_id, entry.request_id) == ("line", "bookings", "r-7")
         assert entry.changes == {"state": "finished", "older_than_seconds": 0, "removed": 3}
-        assert entry.actor_id is not None
+        assert (entry.actor_id is not None, entry.reason) == (True, "room for others")
 
 
 class TestDamage:
@@ -176,7 +177,10 @@ class TestDamage:
 
 class TestTrouble:
     def test_another_installations_redis(self, client, as_admin, line, jobs, engine):
-        line.redis.set(keys.INSTALLATION, "another:8")
+        assert (
+            client.post(URL, json={"state": "finished", "dry_run": True}, headers=as_admin).status_code == 200
+        )
+        line.redis.set(keys.INSTALLATION, "another:8")  # since this process looked
         before = everything(line.redis)
         answer = client.post(URL, json={"state": "finished"}, headers=as_admin)
         assert (answer.status_code, answer.json["code"]) == (503, "line_unavailable")
@@ -198,10 +202,11 @@ class TestTrouble:
         monkeypatch.setattr("shared.line.client.ScriptRunner.run", run)
         monkeypatch.setattr("shared.line.clean.CHUNK", 1)
         answer = client.post(URL, json={"state": "finished"}, headers=as_admin)
-        assert (answer.status_code, answer.json["code"]) == (503, "line_unavailable")
+        assert (answer.status_code, answer.json["code"]) == (503, "outcome_unknown")
         gone = sum(not line.known(job_id) for job_id in jobs["finished"])
-        found = entries(engine)
-        assert [entry.changes["removed"] for entry in found] == ([gone] if gone else [])
+        (entry,) = entries(engine)
+        assert (entry.changes["removed_at_least"], entry.changes["outcome"]) == (gone, "unknown")
+        assert "removed" not in entry.changes
 
 
 class TestInput:
@@ -220,6 +225,8 @@ class TestInput:
             {"state": "finished", "dry_run": "yes"},
             {"state": ["finished"]},
             {"state": "finished", "event_id": 1},
+            {"state": "finished", "reason": " "},
+            {"state": "finished", "reason": "x" * 201},
         ):
             answer = client.post(URL, json=body, headers=as_admin)
             assert (answer.status_code, answer.json["code"]) == (422, "validation_failed"), body

@@ -6,20 +6,28 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from redis import Redis
 
 from scripts import data_folder
 from scripts.backup import command as backup
-from scripts.backups.directory import DUMP, MANIFEST, SNAPSHOT
+from scripts.backups.directory import (
+    DUMP,
+    MANIFEST,
+    SNAPSHOT,
+    Manifest,
+    checksum,
+    make_directory,
+    write_manifest,
+)
 from scripts.backups.programs import postgres_connection, redis_connection
 from scripts.embedded.servers import Servers
 from scripts.environment import libpq_url
 from scripts.migrate import migrate
 from scripts.restore import command as restore
-from shared.db import make_engine
+from shared.db import SCHEMA_VERSION, make_engine
 from shared.settings import Settings
 from tests.conftest import PARTITIONS, make_settings
 from tests.crash.flows import Desk, Flow, opened_desk, recover
@@ -104,6 +112,7 @@ class TestThePair:
         result = installation.call(restore, folder / "backup", "--replace")
         assert result.exit_code == 0, result.output
         assert "Every promise holds." in result.output
+        assert "unknown to the ledger" not in result.output  # Redis first: no decision has to be made again
 
         settings = installation.start()
         engine = make_engine(settings.database_url)
@@ -132,6 +141,9 @@ class TestThePair:
         installation.stop()
         assert installation.call(backup, folder / "backup").exit_code == 0
         assert not (installation.folder / "run.json").exists()
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (folder / "backup").iterdir()}
+        assert modes == {DUMP: 0o600, SNAPSHOT: 0o600, MANIFEST: 0o600}  # password hashes are in it
+        assert (folder / "backup").stat().st_mode & 0o777 == 0o700
 
         other = Installation(folder / "other")
         result = other.call(restore, folder / "backup")
@@ -145,12 +157,42 @@ class TestThePair:
         engine.dispose()
         other.stop()
 
-    def test_is_readable_by_its_owner_only(self, installation: Installation, folder: Path) -> None:
-        installation.start()
-        assert installation.call(backup, folder / "backup").exit_code == 0
-        modes = {path.name: path.stat().st_mode & 0o777 for path in (folder / "backup").iterdir()}
-        assert modes == {DUMP: 0o600, SNAPSHOT: 0o600, MANIFEST: 0o600}
-        assert (folder / "backup").stat().st_mode & 0o777 == 0o700
+    def test_one_half_alone_loses_less(self, installation: Installation, folder: Path) -> None:
+        """PostgreSQL's disk died, Redis lives: what was decided since the backup is decided again."""
+        settings = installation.start()
+        engine = make_engine(settings.database_url)
+        with opened_desk(settings, engine) as desk:
+            (event,) = desk.open_events(1, capacity=3)
+            assert installation.call(backup, folder / "backup").exit_code == 0
+            later = desk.book_each(event)
+            recover(settings, engine)
+        engine.dispose()
+        installation.stop()
+        result = installation.call(restore, folder / "backup", "--replace", "--only", "postgres")
+        assert result.exit_code == 0, result.output
+        assert "back into the line, before what came later: 8" in result.output
+        assert not list(installation.folder.glob("redis.replaced-*"))
+        settings = installation.start()
+        engine = make_engine(settings.database_url)
+        assert recover(settings, engine) == len(later)
+        with opened_desk(settings, engine, people=0) as desk:
+            assert [arrival for arrival, _, _ in desk.outcomes(event)] == [a.arrival for a in later]
+            desk.assert_audit_clean()
+        engine.dispose()
+
+
+def manifest(**fields: Any) -> Manifest:
+    """What a backup of this release says."""
+    values: dict[str, Any] = {
+        "installation": f"a:{PARTITIONS}",
+        "schema": SCHEMA_VERSION,
+        "redis_at": "",
+        "postgres_at": "",
+        "redis_version": "6.2.14",
+        "postgres_version": 180_000,
+        "sha256": {},
+    }
+    return Manifest(**{**values, **fields})
 
 
 def decisions(desk: Desk) -> dict[object, object]:
@@ -183,14 +225,32 @@ class TestRefusals:
     def test_a_damaged_or_unfinished_one_is_not_restored(
         self, installation: Installation, folder: Path, name: str
     ) -> None:
-        installation.start()
-        assert installation.call(backup, folder / "backup").exit_code == 0
-        installation.stop()
-        (folder / "backup" / name).write_bytes((folder / "backup" / name).read_bytes()[:-1])
-        result = installation.call(restore, folder / "backup", "--replace")
+        directory = folder / "backup"
+        make_directory(directory)
+        for file in (DUMP, SNAPSHOT):
+            (directory / file).write_text("something")
+        sums = {file: checksum(directory / file) for file in (DUMP, SNAPSHOT)}
+        write_manifest(directory, manifest(sha256=sums))
+        (directory / name).write_bytes((directory / name).read_bytes()[:-2])
+        result = installation.call(restore, directory)
         assert result.exit_code == 1
         assert "backup" in result.output
-        assert not list(installation.folder.glob("*.replaced-*"))
+        assert not (installation.folder / "postgres").exists()
+
+    @pytest.mark.parametrize(
+        ("fields", "complaint"),
+        [({"installation": "a:16"}, "has 16 partitions"), ({"schema": "9999"}, "made by a newer release")],
+    )
+    def test_one_that_this_release_cannot_run_is_not_restored(
+        self, installation: Installation, folder: Path, fields: dict[str, str], complaint: str
+    ) -> None:
+        make_directory(folder / "backup")
+        for file in (DUMP, SNAPSHOT):
+            (folder / "backup" / file).write_text("something")
+        write_manifest(folder / "backup", manifest(**fields))
+        result = installation.call(restore, folder / "backup")
+        assert result.exit_code == 1
+        assert complaint in result.output
 
     def test_servers_of_ones_own_are_left_to_their_own_tools(
         self, installation: Installation, folder: Path
@@ -208,16 +268,3 @@ class TestAddresses:
         options, environ = redis_connection("rediss://:s%40cret@cache:6380/2")
         assert (options, environ["REDISCLI_AUTH"]) == (["-h", "cache", "-p", "6380", "--tls"], "s@cret")
         assert redis_connection("unix:///a%20b/redis.sock")[0] == ["-s", "/a b/redis.sock"]
-
-
-def test_the_copy_of_redis_is_its_state_at_one_moment(installation: Installation, folder: Path) -> None:
-    settings = installation.start()
-    with Redis.from_url(settings.redis_url) as redis:
-        redis.set("kept", "1")
-        assert installation.call(backup, folder / "backup").exit_code == 0
-        redis.set("later", "1")
-    installation.stop()
-    assert installation.call(restore, folder / "backup", "--replace").exit_code == 0
-    settings = installation.start()
-    with Redis.from_url(settings.redis_url) as redis:
-        assert (redis.get("kept"), redis.get("later")) == (b"1", None)

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 from flask.testing import FlaskClient
+from redis import Redis
 from sqlalchemy import Engine, select
 
 from scripts.cli import main
@@ -107,7 +108,7 @@ class TestPause:
         assert driver.decide_all() == 1
         assert actions(engine) == [("line.pause", None, "doors first"), ("line.resume", None, "doors open")]
 
-    def test_may_end_by_itself(self, run: Run) -> None:
+    def test_may_end_by_itself(self, run: Run, driver: LineDriver) -> None:
         instant = rfc3339(utc_now() + timedelta(hours=1))
         assert read(run("queue", "pause", "--resume-at", instant, "--json"))["paused"]["resume_at"] == instant
         run("queue", "pause", "--seconds", "1")
@@ -158,7 +159,7 @@ class TestDrain:
             assert session.get_one(Event, event.id).booked == 0
         assert actions(engine) == [("event.drain", None, "wrong date")]
 
-    def test_an_unknown_event_is_one_line(self, run: Run) -> None:
+    def test_an_unknown_event_is_one_line(self, run: Run, driver: LineDriver) -> None:
         result = run("queue", "drain", "999999", "--reason", "x")
         assert (result.exit_code, "event_not_found" in result.output) == (1, True)
 
@@ -193,3 +194,41 @@ class TestTop:
         assert "waiting 1" in result.output
         run("queue", "pause", "--reason", "a break")
         assert "PAUSED" in run("top", "--once").output
+
+
+class TestWrongInput:
+    @pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "\x00", "\udcff"])
+    @pytest.mark.parametrize(
+        "verb", [("pause",), ("resume",), ("drain", "1"), ("clean", "finished")], ids=lambda verb: verb[0]
+    )
+    def test_a_reason_that_http_would_refuse_changes_nothing(
+        self, run: Run, engine: Engine, event: Event, verb: tuple[str, ...], reason: str
+    ) -> None:
+        result = run("queue", *verb, "--reason", reason)
+        assert result.exit_code in (1, 2)
+        assert "reason" in result.output
+        assert not isinstance(result.exception, UnicodeError | ValueError), result.exception
+        assert actions(engine) == []
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("pause", "--seconds", "99999999999999"),
+            ("clean", "failed", "--older-than", "99999999999999999"),
+            ("clean", "failed", "--older-than", "-5"),
+        ],
+    )
+    def test_numbers_beyond_any_calendar_are_a_wrong_call(self, run: Run, arguments: tuple[str, ...]) -> None:
+        assert run("queue", *arguments).exit_code == 2
+
+
+class TestAWrongRedis:
+    def test_that_is_empty_is_not_made_ours_by_looking(
+        self, settings: Settings, redis_client: "Redis", event: Event
+    ) -> None:
+        redis_client.flushall()
+        environment = environment_of(settings)
+        for arguments in (("stats",), ("drain", str(event.id), "--reason", "x"), ("jobs",)):
+            result = CliRunner().invoke(main, ["queue", *arguments], env=environment)
+            assert (result.exit_code, "empty" in result.output) == (1, True), result.output
+        assert redis_client.dbsize() == 0

@@ -43,6 +43,25 @@ class TestKeys:
         )
         assert run_repair(desk.settings).mends == []
 
+    def test_one_whose_request_is_known_stays(self, desk: Desk, event: int) -> None:
+        """Whether it waits, is decided in Redis, or only the ledger still knows it."""
+        digests = [
+            hashlib.sha256(name).hexdigest() for name in (b"ledger", b"decided", b"waits", b"nobody's")
+        ]
+        for user, digest in zip(desk.users, digests[:2], strict=False):
+            desk.book(event, user, key_hash=digest, fingerprint=digest)
+        decide(desk)
+        desk.redis.delete(keys.job(str(desk.accepted[0][1].job_id)))
+        desk.book(event, desk.users[2], key_hash=digests[2], fingerprint=digests[2])
+        assert found_by_audit(desk) == set()
+        alien = keys.idempotency(desk.users[3], digests[3])
+        desk.redis.set(alien, f"{digests[3]}:{uuid7()}", ex=1000)
+        assert found_by_audit(desk) == {"line_keys"}
+        assert mend(desk) == ["keys"]
+        assert not desk.redis.exists(alien)
+        assert sum(1 for _ in desk.redis.scan_iter(keys.idempotency("*", "*"))) == 3
+        desk.assert_audit_clean()
+
 
 class TestCounters:
     @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ order. What the ledger knows is told to Redis. What neither knows cannot be brou
 """
 
 from shared.services.repair.holding import RepairRefusedError
-from shared.services.repair.report import Mend, Report
+from shared.services.repair.report import Mend, Report, printable
 from shared.services.repair.run import repair
 
-__all__ = ["Mend", "RepairRefusedError", "Report", "repair"]
+__all__ = ["Mend", "RepairRefusedError", "Report", "printable", "repair"]

@@ -41,7 +41,9 @@ class LinePlan:
         default_factory=list
     )  # Redis calls them decided, the ledger does not know them
     strays: list[str] = field(default_factory=list)  # undecided and in no list, or set aside too early
-    put_in_front: list[str] = field(default_factory=list)  # put back, what is in flight, strays older than the queue
+    put_in_front: list[str] = field(
+        default_factory=list
+    )  # put back, what is in flight, strays older than the queue
     put_in_place: list[str] = field(default_factory=list)  # the other strays
     recorded: list[str] = field(default_factory=list)  # waiting or in flight, and decided
     found_again: list[str] = field(default_factory=list)  # set aside as lost, and decided

@@ -44,7 +44,7 @@ class Report:
         """Adds a mend and tells it, unless there is nothing in it."""
         if not items:
             return
-        kept = [ascii(item).strip("'") for item in list(items)[:KEPT_PER_MEND]]
+        kept = [printable(str(item)) for item in list(items)[:KEPT_PER_MEND]]
         mend = Mend(what=what, sentence=sentence, count=len(items), items=kept, partition=partition)
         self.mends.append(mend)
         self.tell(mend)
@@ -54,5 +54,10 @@ class Report:
         return {
             "dry_run": self.dry_run,
             "mends": [mend.document() for mend in self.mends],
-            "beyond_repair": [{"job_id": ascii(job)[1:-1], "why": why} for job, why in self.beyond.items()],
+            "beyond_repair": [{"job_id": printable(job), "why": why} for job, why in self.beyond.items()],
         }
+
+
+def printable(text: str) -> str:
+    """An id may be any bytes: those that are no text are shown with backslashes."""
+    return text.encode(errors="backslashreplace").decode()
