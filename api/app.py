@@ -3,6 +3,7 @@
 import re
 import uuid
 from collections.abc import Callable
+from http import HTTPStatus
 from time import perf_counter
 from typing import Final
 
@@ -58,7 +59,7 @@ def create_app(settings: Settings) -> Flask:
     register_error_handlers(app)
     app.before_request(_make_begin(container.limits))
     init_cors(app, settings)  # runs after what is registered after it
-    app.after_request(_make_finish(settings, container.access_log))
+    app.after_request(_make_finish(settings, container.limits, container.access_log))
     for blueprint in ROOT_ROUTES:
         app.register_blueprint(blueprint)
     for blueprint in API_ROUTES:
@@ -82,12 +83,16 @@ def _make_begin(limits: RateLimits) -> Callable[[], None]:
     return begin
 
 
-def _make_finish(settings: Settings, access_log: AccessLog) -> Callable[[Response], Response]:
+def _make_finish(
+    settings: Settings, limits: RateLimits, access_log: AccessLog
+) -> Callable[[Response], Response]:
     """What every response goes through, those of errors too."""
     add_headers = make_adder(settings)
 
     def finish(response: Response) -> Response:
         asked = request_ctx.request  # `request` looks for itself at every mention, half a microsecond each
+        if response.status_code >= HTTPStatus.BAD_REQUEST:
+            limits.charge_stray(response.status_code)
         add_headers(response, asked, g.answer_headers)
         compress(response, asked)
         access_log.finish(response)

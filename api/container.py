@@ -8,11 +8,13 @@ from redis import Redis
 from api.access_log import AccessLog
 from api.impressions import ImpressionCounter
 from api.rate_limits import RateLimits
+from api.readiness import Readiness
 from api.waiting import DecisionHub
 from shared.db import Engine, make_engine
 from shared.line.client import API_SOCKET_TIMEOUT_SECONDS, make_redis
 from shared.metrics.sharing import SharedFigures
 from shared.services.event_snapshots import EventSnapshots
+from shared.services.health import check_readiness
 from shared.services.line import LineClient
 from shared.services.line_figures import LineFigures
 from shared.services.line_gate import LineGate
@@ -36,6 +38,7 @@ class Container:
     passwords: Passwords
     impressions: ImpressionCounter
     limits: RateLimits
+    readiness: Readiness
     figures: SharedFigures
     line_figures: LineFigures
     access_log: AccessLog
@@ -72,12 +75,13 @@ def make_container(settings: Settings) -> Container:
         settings.redis_url, max_connections=REDIS_CONNECTIONS_MAX, socket_timeout=API_SOCKET_TIMEOUT_SECONDS
     )
     gate = LineGate(settings, engine, redis)
+    snapshots = EventSnapshots(engine)
     return Container(
         settings=settings,
         engine=engine,
         line=LineClient(settings, redis, gate),
         gate=gate,
-        snapshots=EventSnapshots(engine),
+        snapshots=snapshots,
         hub=DecisionHub(make_redis(settings.redis_url, max_connections=2)),
         passwords=Passwords(settings),
         impressions=ImpressionCounter(engine),
@@ -88,6 +92,9 @@ def make_container(settings: Settings) -> Container:
             settings.redis_url,
             max_connections=CONSOLE_CONNECTIONS_MAX,
             socket_timeout=API_SOCKET_TIMEOUT_SECONDS,
+        ),
+        readiness=Readiness(
+            lambda: check_readiness(gate, redis, partitions=settings.partitions, pause=snapshots.pause)
         ),
         limits=RateLimits(settings, make_redis(settings.redis_url, max_connections=2), gate),
     )

@@ -14,7 +14,7 @@ import gunicorn.util
 import orjson
 
 from api.problems import MEDIA_TYPE, PROBLEMS
-from api.security_headers import ALWAYS
+from api.security_headers import ALWAYS, BEHIND_TLS
 
 _CODES: Final = {HTTPStatus.INTERNAL_SERVER_ERROR: "internal_error"}
 
@@ -49,6 +49,8 @@ def _answer(base_url: str, status: int, reason: str) -> bytes:
         ("Connection", "close"),
         ("X-Request-ID", request_id),
         *ALWAYS,
+        # Whether this client came by TLS is not known: a proxy's header was not read.
+        *((BEHIND_TLS,) if base_url.startswith("https://") else ()),
     )
     lines = [f"HTTP/1.1 {status} {reason}", *(f"{name}: {value}" for name, value in headers)]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

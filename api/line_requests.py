@@ -146,6 +146,8 @@ def _submit(
             raise _accept_unknown(request.job_id) from error
         raise
     if isinstance(answer, Refused):
+        # What PostgreSQL had to be asked for in vain is not the line's alone, nor is a token that was revoked.
+        g.judged = snapshot is not None and answer.code != "unauthenticated"
         raise _refusal(answer, snapshot, container)
     g.job_id = answer.job_id
     headers = dict(NO_STORE)

@@ -45,6 +45,10 @@ ADVICE: Final[dict[str, str]] = {
     "line_busy": "Try again. If it stays so, look at what locks the events: the problems in the line's stats say more.",
     "line_full": "Wait for as many seconds as Retry-After says and ask again. Nothing was accepted.",
     "line_unavailable": "Wait for as many seconds as Retry-After says and ask again. Nothing was accepted.",
+    "outcome_unknown": (
+        "Wait for as many seconds as Retry-After says, look whether the change was made, and repeat it if not: that "
+        "does no harm. The audit log has it as `outcome: unknown`."
+    ),
     "database_unavailable": (
         "Wait for as many seconds as Retry-After says. After a change, read whether it was made before you repeat it."
     ),

@@ -62,6 +62,10 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "line_busy": (503, "A batch is being decided for too long; nothing was changed. Try again."),
     "line_full": (503, "The line is full; try again in a moment."),
     "line_unavailable": (503, "The line cannot take requests right now; nothing was accepted."),
+    "outcome_unknown": (
+        503,
+        "The line did not answer in time: the change may have been made. Look, or repeat it.",
+    ),
     "database_unavailable": (
         503,
         "The database cannot be reached right now. If this was a change, look whether it was made, or repeat it.",

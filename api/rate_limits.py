@@ -2,14 +2,16 @@
 
 Verdicts come from this process' memory. A thread tells the other processes once a second what was used here, so a
 limit holds over all of them but for a second's requests (docs/adr/0014-rate-limits-in-memory.md). The booking
-tier is the accept script's: here it has only its headers.
+tier is the accept script's: here it has only its headers, and what never comes to the script.
 """
 
 import ipaddress
 import logging
+import math
 import threading
 import time
 from functools import lru_cache
+from http import HTTPStatus
 from typing import Final
 
 from flask import g, request
@@ -17,7 +19,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from api.auth import current_identity
-from api.token_buckets import Quota, TokenBuckets
+from api.client_address import UNKNOWN, client_address
+from api.token_buckets import BUCKETS_MAX, Quota, TokenBuckets
 from shared.errors import GuichetError, RefusedError, UnavailableError
 from shared.line.rates import RateExchange
 from shared.services.line_gate import LineGate
@@ -27,18 +30,12 @@ log = logging.getLogger(__name__)
 
 EXCHANGE_SECONDS: Final = 1.0
 
-# Views that the accept script limits, and those that must answer whatever happens.
-UNLIMITED: Final = frozenset(
-    {
-        "bookings.book",
-        "bookings.book_event",
-        "bookings.register",
-        "health.alive",
-        "health.ready",
-        "metrics.metrics",
-    }
-)
+# Views that must answer whatever happens, and those that the accept script limits.
+UNLIMITED: Final = frozenset({"health.alive", "health.ready", "metrics.metrics"})
+BOOKINGS: Final = frozenset({"bookings.book", "bookings.book_event", "bookings.register"})
 POLLS: Final = frozenset({"requests.poll", "requests.stream"})
+# What a booking gets that does not come to the script: a bad header or body, no token. An outage is nobody's doing.
+_STRAY: Final = frozenset({400, 401, 404, 413, 415, 422})
 _IPV6_PREFIX: Final = 64  # what one customer of a provider has at the least
 
 
@@ -52,6 +49,8 @@ class RateLimits:
         self.poll = TokenBuckets(Quota("poll", settings.poll_rate_per_second, 1), shared=False)
         refill_seconds = settings.booking_rate_burst / settings.booking_rate_per_second
         self.booking = Quota("booking", settings.booking_rate_burst, max(1, round(refill_seconds)))
+        # Whose bucket is empty by stray bookings, until when. Empty but for attacks: a booking looks only here.
+        self._owing: dict[str, float] = {}
         self._shared = {buckets.quota.name: buckets for buckets in (self.general, self.login)}
         self._gate = gate
         self._exchange = RateExchange(redis)
@@ -62,6 +61,10 @@ class RateLimits:
     def check(self) -> None:
         """Before each request: raises RefusedError `rate_limited` when its client has used up its quota. No I/O."""
         endpoint = request.endpoint
+        if endpoint in BOOKINGS:
+            if self._owing:
+                self._refuse_owing()
+            return
         if endpoint in UNLIMITED or request.method == "OPTIONS":  # what a browser asks first says nothing
             return
         if endpoint in POLLS:
@@ -75,6 +78,20 @@ class RateLimits:
         g.answer_headers += quota.headers(verdict.remaining, verdict.seconds)
         if not verdict.allowed:
             raise RefusedError("rate_limited", retry_after_seconds=verdict.seconds, policy=quota.name)
+
+    def charge_stray(self, status: int) -> None:
+        """After an answer that is an error: a booking request that the line has not judged counts in the general
+        tier, though it was not asked before. Whoever has used that up by them waits with bookings too.
+
+        `g.judged` is what api/line_requests.py knows of it: False also for an event that PostgreSQL had to be
+        asked for in vain.
+        """
+        if request.endpoint not in BOOKINGS or g.get("judged", status not in _STRAY):
+            return
+        client, now = _debtor(status), time.monotonic()
+        seconds = self.general.charge(client, now)
+        if seconds > 0 and (client in self._owing or len(self._owing) < BUCKETS_MAX):
+            self._owing[client] = now + seconds
 
     def booking_refused(self, retry_after_seconds: int) -> None:
         """What the answer to this request says about the booking tier, which the accept script has judged."""
@@ -90,6 +107,10 @@ class RateLimits:
 
         With Redis away each process limits alone, by what it knows.
         """
+        now = time.monotonic()
+        for client, until in [*self._owing.items()]:
+            if until <= now:
+                self._owing.pop(client, None)
         used = {name: taken for name, buckets in self._shared.items() if (taken := buckets.collect())}
         try:
             installation_id = self._gate.installation().id
@@ -114,6 +135,24 @@ class RateLimits:
             self._thread.join(timeout=5)
         self._exchange.close()
 
+    def _refuse_owing(self) -> None:
+        """Raises RefusedError `rate_limited` for who owes: the user or the log-in, or else the address."""
+        try:
+            clients: tuple[str, ...] = current_identity().subjects
+        except GuichetError:
+            clients = (address_key(),)
+        now = time.monotonic()
+        for client in clients:
+            until = self._owing.get(client)
+            if until is None:
+                continue
+            if until <= now:
+                self._owing.pop(client, None)
+                continue
+            seconds, quota = math.ceil(until - now), self.general.quota
+            g.answer_headers += quota.headers(0, seconds)
+            raise RefusedError("rate_limited", retry_after_seconds=seconds, policy=quota.name)
+
     def _run(self) -> None:
         while not self._stopping.wait(EXCHANGE_SECONDS):
             try:
@@ -132,21 +171,26 @@ def client_key() -> str:
     return address_key()
 
 
+def _debtor(status: int) -> str:
+    """Who pays for a stray booking. For a token that was revoked its log-in, not its user: somebody else may
+    have found it.
+    """
+    try:
+        family, user = current_identity().subjects
+    except GuichetError:
+        return address_key()
+    return family if status == HTTPStatus.UNAUTHORIZED else user
+
+
 def address_key() -> str:
-    """The client's address; behind proxies ProxyFix has put it right."""
-    return _address_key(request.remote_addr or "unknown")
+    """The client's address, or its network; one key for everybody who has none."""
+    return _address_key(client_address())
 
 
 @lru_cache(maxsize=4096)
 def _address_key(text: str) -> str:
     """An IPv6 customer has 2**64 addresses or more: the network counts."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
+    if text == UNKNOWN or ":" not in text:
         return f"address:{text}"
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is None:
-            network = ipaddress.ip_network((int(address), _IPV6_PREFIX), strict=False)
-            return f"address:{network}"
-        address = address.ipv4_mapped
-    return f"address:{address}"
+    network = ipaddress.ip_network((int(ipaddress.IPv6Address(text)), _IPV6_PREFIX), strict=False)
+    return f"address:{network}"

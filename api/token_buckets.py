@@ -62,6 +62,16 @@ class TokenBuckets:
     def __len__(self) -> int:
         return len(self._buckets)
 
+    def charge(self, client: str, now: float) -> float:
+        """Takes one token whether it is there or not, for what was not asked about before; seconds until there is
+        one again, 0 when there is. A debt is of one full bucket at most.
+        """
+        with self._lock:
+            tokens = max(self._refilled(client, now) - 1, -self.quota.requests)
+            self._put(client, tokens, now)
+            self._note(client)
+        return max(0.0, (1 - tokens) / self._per_second)
+
     def take(self, client: str, now: float) -> Verdict:
         """One token, if there is one. What is refused costs nothing."""
         with self._lock:
@@ -69,8 +79,7 @@ class TokenBuckets:
             allowed = tokens >= 1
             if allowed:
                 tokens -= 1
-                if self._shared and (client in self._taken or len(self._taken) < self._capacity):
-                    self._taken[client] = self._taken.get(client, 0) + 1
+                self._note(client)
             self._put(client, tokens, now)
         missing = self.quota.requests - tokens if allowed else 1 - tokens
         return Verdict(allowed, max(0, int(tokens)), math.ceil(missing / self._per_second))
@@ -89,6 +98,10 @@ class TokenBuckets:
         with self._lock:
             taken, self._taken = self._taken, {}
         return taken
+
+    def _note(self, client: str) -> None:
+        if self._shared and (client in self._taken or len(self._taken) < self._capacity):
+            self._taken[client] = self._taken.get(client, 0) + 1
 
     def _refilled(self, client: str, now: float) -> float:
         tokens, at = self._buckets.pop(client, (self.quota.requests, now))

@@ -4,6 +4,7 @@ import secrets
 
 import click
 
+from scripts.caller import caller
 from scripts.environment import load_command_settings
 from shared.db import make_engine, transaction
 from shared.errors import InvalidInputError
@@ -40,7 +41,11 @@ def command(email: str, name: str, password: str | None, *, ask_password: bool) 
     try:
         with transaction(engine) as session:
             user, is_new = make_admin(
-                session, name=name, email=email, password_hash=chosen_hash if password else None
+                session,
+                name=name,
+                email=email,
+                password_hash=chosen_hash if password else None,
+                by=caller(),
             )
             if is_new:
                 user.password_hash = chosen_hash

@@ -11,6 +11,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from scripts.caller import caller
 from scripts.environment import load_command_settings
 from scripts.line_access import LineAccess, open_line, plain_errors
 from scripts.top import render
@@ -62,7 +63,7 @@ def pause(*, reason: str | None, resume_at: str | None, seconds: int | None, as_
     until = _instant(resume_at, seconds)
     with plain_errors(), open_line(load_command_settings()) as line:
         with transaction(line.engine) as session:
-            line_pause.pause(session, actor_id=None, reason=reason, resume_at=until)
+            line_pause.pause(session, actor_id=None, reason=reason, resume_at=until, by=caller())
         _say_state(line, as_json=as_json)
 
 
@@ -73,7 +74,7 @@ def resume(*, reason: str | None, as_json: bool) -> None:
     """End the pause."""
     with plain_errors(), open_line(load_command_settings()) as line:
         with transaction(line.engine) as session:
-            line_pause.resume(session, actor_id=None, reason=reason)
+            line_pause.resume(session, actor_id=None, reason=reason, by=caller())
         _say_state(line, as_json=as_json)
 
 
@@ -117,9 +118,9 @@ def clean(
             limit=limit,
             dry_run=dry_run,
         )
-        if cleaned.removed:
+        if cleaned.is_change:
             with transaction(line.engine) as session:
-                line_clean.record_clean(session, cleaned, actor_id=None, reason=reason)
+                line_clean.record_clean(session, cleaned, actor_id=None, reason=reason, by=caller())
         if cleaned.trouble is not None:
             raise cleaned.trouble
     document = {"state": state, "removed": cleaned.removed, "would_remove": cleaned.found}
@@ -141,7 +142,13 @@ def drain(*, event_id: int, reason: str, dry_run: bool, as_json: bool) -> None:
         end = read_line_end(line.runner, line.installation, event_id)
         with transaction(line.engine) as session:
             drained = line_drain.drain(
-                session, end, event_id=event_id, reason=reason, actor_id=None, dry_run=dry_run
+                session,
+                end,
+                event_id=event_id,
+                reason=reason,
+                actor_id=None,
+                dry_run=dry_run,
+                by=caller(),
             )
     if as_json:
         _write(asdict(drained))

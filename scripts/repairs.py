@@ -10,8 +10,9 @@ from redis.exceptions import RedisError
 from rich.console import Console
 
 from scripts.audit import run_audit, show_tally
+from scripts.caller import caller
 from scripts.embedded.at_hand import servers_at_hand
-from shared.db import make_engine
+from shared.db import DATABASE_AWAY, make_engine
 from shared.line.client import AnswerUnknownError, LineUnavailableError, make_redis
 from shared.line.take import OutdatedTokenError
 from shared.services.repair import Mend, RepairRefusedError, Report, printable, repair
@@ -48,12 +49,16 @@ def run_repair(
     engine = make_engine(settings.database_url, pool_size=2)
     redis = make_redis(settings.redis_url, max_connections=4, socket_timeout=30.0)
     try:
-        return repair(settings, engine, redis, dry_run=dry_run, tell=tell)
+        return repair(settings, engine, redis, dry_run=dry_run, tell=tell, by=caller())
     except RepairRefusedError as error:
         raise click.ClickException(f"Not repaired: {error}.") from None
     except (RedisError, LineUnavailableError, AnswerUnknownError) as error:
         raise click.ClickException(
             f"Redis failed in the middle of it ({type(error).__name__}: {error}); repair again when it is back."
+        ) from None
+    except DATABASE_AWAY as error:
+        raise click.ClickException(
+            f"PostgreSQL failed ({type(error).__name__}: {str(error).splitlines()[0]}); repair again when it is back."
         ) from None
     except OutdatedTokenError:
         raise click.ClickException(

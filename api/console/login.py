@@ -7,6 +7,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, g, render_template, request
 from marshmallow import ValidationError
 
+from api.client_address import client_address
 from api.console import origins, sessions
 from api.console.pages import LOGIN_POLICY, as_page, find_next, secure_page, see_other, static_file
 from api.console.sessions import FORM_COOKIE, SESSION_COOKIE
@@ -116,7 +117,7 @@ def stylesheet() -> Response:
 
 def _sign_in(data: dict[str, Any], wanted: str) -> Response:
     container = get_container()
-    address = request.remote_addr or "unknown"
+    address = client_address()
     with transaction(container.engine) as session:
         attempt = credentials.begin_log_in(
             session, email=data["email"], address=address, settings=container.settings

@@ -163,7 +163,7 @@ def _tell(container: Container, document: dict[str, object]) -> Response:
     auth="admin",
     body=CleanSchema,
     answers={200: Answer("They are gone, or this was a dry run.", CleanDocument, headers=_NO_STORE)},
-    problems=("line_unavailable",),
+    problems=("line_unavailable", "outcome_unknown"),
 )
 def clean_line() -> Response:
     """Removes decided jobs from Redis before their time; the ledger goes on answering for them."""
@@ -171,10 +171,11 @@ def clean_line() -> Response:
     with transaction(container.engine) as session:
         actor = require_actor(session, "admin")
     values = load_body(_CLEAN)
+    reason = values.pop("reason")
     cleaned = clean(container.line.runner, container.gate.installation(), **values)
-    if cleaned.removed:
+    if cleaned.is_change:
         with transaction(container.engine) as session:
-            record_clean(session, cleaned, actor_id=actor.user_id, request_id=g.request_id)
+            record_clean(session, cleaned, actor_id=actor.user_id, reason=reason, request_id=g.request_id)
     if cleaned.trouble is not None:
         raise cleaned.trouble
     return json_response(clean_document(cleaned), headers=NO_STORE)

@@ -1,6 +1,7 @@
 """`/admin/tasks`: background tasks that failed, run again or dropped."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from flask import Blueprint, Response, g
 from flask.blueprints import BlueprintSetupState
@@ -9,13 +10,15 @@ from werkzeug.routing import BaseConverter
 from api.auth import require_actor
 from api.container import get_container
 from api.contract import Answer, describe
-from api.parsing import load_query
+from api.parsing import load_body, load_query
 from api.places import decode_registry_place, encode_place, next_link
 from api.responses import NO_STORE, json_response
 from api.schemas.admin_tasks import (
     TaskChangeDocument,
+    TaskDropSchema,
     TaskListDocument,
     TaskListSchema,
+    TaskRetrySchema,
     task_document,
 )
 from shared.db import transaction
@@ -27,6 +30,9 @@ blueprint = Blueprint("admin_tasks", __name__)
 _TAG: Final = "Tasks"
 _PATH: Final = {"task_id": "The task's id."}
 _LIST: Final = TaskListSchema()
+_RETRY: Final = TaskRetrySchema()
+_DROP: Final = TaskDropSchema()
+_PROBLEMS: Final = ("task_not_found", "task_not_failed", "line_unavailable", "outcome_unknown")
 
 
 class TaskIdConverter(BaseConverter):
@@ -66,12 +72,14 @@ def list_tasks() -> Response:
     tag=_TAG,
     auth="admin",
     path=_PATH,
+    body=TaskRetrySchema,
+    body_optional=True,
     answers={200: Answer("It waits in its queue.", TaskChangeDocument, headers=("Cache-Control",))},
-    problems=("task_not_found", "task_not_failed", "line_unavailable"),
+    problems=_PROBLEMS,
 )
 def retry(task_id: str) -> Response:
     """Puts a failed background task back into its queue."""
-    _change(task_id, "retry")
+    _change(task_id, "retry", lambda: load_body(_RETRY))
     return json_response({"id": task_id, "status": "queued"}, headers=NO_STORE)
 
 
@@ -80,19 +88,23 @@ def retry(task_id: str) -> Response:
     tag=_TAG,
     auth="admin",
     path=_PATH,
+    query=TaskDropSchema,
     answers={204: Answer("It is forgotten.")},
-    problems=("task_not_found", "task_not_failed", "line_unavailable"),
+    problems=_PROBLEMS,
 )
 def drop(task_id: str) -> Response:
     """Forgets a background task that failed."""
-    _change(task_id, "drop")
+    _change(task_id, "drop", lambda: load_query(_DROP))
     return Response(status=204)
 
 
-def _change(task_id: str, change: TaskChange) -> None:
+def _change(task_id: str, change: TaskChange, load: Callable[[], dict[str, Any]]) -> None:
     container = get_container()
     with transaction(container.engine) as session:
         actor = require_actor(session, "admin")
-    change_task(container.line.runner, container.gate.installation(), task_id, change)
+    values = load()  # after the role: whoever may not do this is not told what is wrong with it
+    changed = change_task(container.line.runner, container.gate.installation(), task_id, change)
     with transaction(container.engine) as session:
-        record_task_change(session, task_id, change, actor_id=actor.user_id, request_id=g.request_id)
+        record_task_change(session, changed, actor_id=actor.user_id, request_id=g.request_id, **values)
+    if changed.trouble is not None:
+        raise changed.trouble

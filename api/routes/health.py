@@ -8,7 +8,6 @@ from api.container import get_container
 from api.contract import Answer, describe
 from api.responses import json_response
 from api.schemas.health import AliveDocument, ReadinessDocument
-from shared.services.health import check_readiness
 
 blueprint = Blueprint("health", __name__)
 
@@ -44,14 +43,11 @@ def alive() -> Response:
     },
 )
 def ready() -> Response:
-    """Tells whether bookings can be accepted and decided; 503 names the part that fails."""
-    container = get_container()
-    problems, warnings = check_readiness(
-        container.gate,
-        container.line.runner.redis,
-        partitions=container.settings.partitions,
-        pause=container.snapshots.pause,
-    )
+    """Tells whether bookings can be accepted and decided; 503 names the part that fails.
+
+    However many ask, a process looks at most every half second.
+    """
+    problems, warnings = get_container().readiness.check()
     document: dict[str, Any] = {"status": "unready" if problems else "ready", "problems": problems}
     if warnings:
         document["warnings"] = warnings

@@ -15,7 +15,14 @@ from shared.errors import GuichetError
 blueprint = Blueprint("metrics", __name__)
 
 # What a proxy adds: a request that carries one of these did not come from the scraper itself.
-_FORWARDED: Final = ("X-Forwarded-For", "Forwarded", "X-Real-IP")
+_FORWARDED: Final = (
+    "X-Forwarded-For",
+    "Forwarded",
+    "X-Real-IP",
+    "Via",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+)
 
 _EXAMPLE: Final = (
     "# HELP line_depth Requests that wait.\n# TYPE line_depth gauge\n"

@@ -60,6 +60,7 @@ class CleanSchema(StrictSchema):
         metadata=about("How many at most.", CLEAN_LIMIT_DEFAULT),
     )
     dry_run = StrictBoolean(load_default=False, metadata=about("Only say how many; change nothing.", False))
+    reason = _reason(metadata=about("Why, for the audit log.", "Redis needs the room."))
 
 
 class CleanDocument(StrictSchema):

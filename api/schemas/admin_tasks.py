@@ -7,9 +7,10 @@ from marshmallow import fields, validate
 
 from api.fields import InstantText, about
 from api.paging import LIMIT_DEFAULT, LIMIT_MAX, list_document_of
-from api.parsing import QueryInteger, StrictInteger, StrictSchema
+from api.parsing import QueryInteger, StrictInteger, StrictSchema, Text
 from api.places import PLACE_CHARACTERS_MAX
 from shared.line.tasks import FailedTask
+from shared.services.reasons import REASON_CHARACTERS_MAX
 
 
 class TaskListSchema(StrictSchema):
@@ -24,6 +25,29 @@ class TaskListSchema(StrictSchema):
     cursor = fields.String(
         validate=validate.Length(min=1, max=PLACE_CHARACTERS_MAX),
         metadata=about("`next_cursor` of the page before."),
+    )
+
+
+class TaskRetrySchema(StrictSchema):
+    """Why the task runs again."""
+
+    reason = Text(
+        minimum=1,
+        maximum=REASON_CHARACTERS_MAX,
+        allow_none=True,
+        load_default=None,
+        metadata=about("Why, for the audit log.", "The disk has room again."),
+    )
+
+
+class TaskDropSchema(StrictSchema):
+    """Why the task is forgotten."""
+
+    reason = Text(
+        minimum=1,
+        maximum=REASON_CHARACTERS_MAX,
+        load_default=None,
+        metadata=about("Why, for the audit log.", "Nobody needs it any more."),
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from shared.line import keys
-from shared.line.client import AnswerUnknownError, LineUnavailableError, ScriptRunner
+from shared.line.client import AnswerUnknownError, LineUnavailableError, OutcomeUnknownError, ScriptRunner
 from shared.line.installation import Installation
 
 CleanableState = Literal["finished", "failed"]
@@ -39,7 +39,7 @@ def sweep(
     """Looks at the next CHUNK entries of a partition's registry from rank `start` on, the oldest first, and removes
     at most `maximum` jobs that ended until then (RFC 3339; empty: whenever). One round trip.
 
-    Raises LineUnavailableError, also when it cannot be known whether it ran.
+    Raises LineUnavailableError, and OutcomeUnknownError when it cannot be known whether it ran.
     """
     try:
         reply = runner.run(
@@ -63,7 +63,9 @@ def sweep(
             ],
         )
     except AnswerUnknownError as error:
-        raise LineUnavailableError("The line did not answer.") from error
+        if dry_run:  # whether it ran or not, nothing has changed
+            raise LineUnavailableError("The line did not answer.") from error
+        raise OutcomeUnknownError from error
     if reply[0] == b"foreign":
         raise LineUnavailableError("This Redis belongs to another installation.")
     if reply[0] == b"uninitialised":

@@ -37,6 +37,13 @@ class LineUnavailableError(UnavailableError):
         super().__init__("line_unavailable", detail)
 
 
+class OutcomeUnknownError(UnavailableError):
+    """An admin's change was sent and no answer came: it may have been made, or may still be."""
+
+    def __init__(self) -> None:
+        super().__init__("outcome_unknown", "The change was sent to Redis, which did not answer.")
+
+
 class AnswerUnknownError(Exception):
     """The command was sent and no answer came: it may have run."""
 

@@ -15,7 +15,14 @@ from redis.exceptions import RedisError
 
 from shared.clock import parse_rfc3339, rfc3339, utc_now
 from shared.line import keys
-from shared.line.client import AnswerUnknownError, Argument, LineUnavailableError, ScriptRunner, text_of
+from shared.line.client import (
+    AnswerUnknownError,
+    Argument,
+    LineUnavailableError,
+    OutcomeUnknownError,
+    ScriptRunner,
+    text_of,
+)
 from shared.line.installation import Installation
 from shared.line.pages import RegistryPlace, run_reading
 
@@ -123,7 +130,8 @@ def _shown(raw: bytes) -> str:
 
 def retry_task(runner: ScriptRunner, installation: Installation, task_id: str) -> Verdict:
     """Puts a failed task back into its queue. One round trip. `absent` for what is no task, above all for booking
-    requests, whose decision is final. Raises LineUnavailableError, also when it cannot be known whether it ran.
+    requests, whose decision is final. Raises LineUnavailableError, and OutcomeUnknownError when it cannot be known
+    whether it ran.
     """
     names = [keys.job(task_id), keys.FAILED_TASKS, keys.TASKS, keys.RQ_QUEUES, keys.INSTALLATION]
     arguments = [installation.mark, task_id, keys.TASK_QUEUE, rfc3339(utc_now())]
@@ -148,7 +156,7 @@ def _change(
     try:
         reply = text_of(runner.run(script, names, arguments))
     except AnswerUnknownError as error:
-        raise LineUnavailableError("The line did not answer.") from error
+        raise OutcomeUnknownError from error
     if reply == "foreign":
         raise LineUnavailableError("This Redis belongs to another installation.")
     return "done" if reply == "done" else "not_failed" if reply == "not_failed" else "absent"

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from shared.clock import from_micros, rfc3339
 from shared.errors import UnavailableError
 from shared.line.clean import CleanableState, sweep
-from shared.line.client import LineUnavailableError, ScriptRunner
+from shared.line.client import LineUnavailableError, OutcomeUnknownError, ScriptRunner
 from shared.line.installation import Installation
 from shared.services import audit_log
 
@@ -30,6 +30,16 @@ class Cleaned:
     def removed(self) -> int:
         """Jobs that are gone."""
         return 0 if self.dry_run else self.found
+
+    @property
+    def is_unknown(self) -> bool:
+        """More than `removed` may be gone, or may still go: Redis did not answer."""
+        return isinstance(self.trouble, OutcomeUnknownError)
+
+    @property
+    def is_change(self) -> bool:
+        """There is something to write down."""
+        return self.removed > 0 or self.is_unknown
 
 
 def clean(
@@ -81,13 +91,19 @@ def record_clean(
     actor_id: int | None,
     reason: str | None = None,
     request_id: str | None = None,
+    by: str | None = None,
 ) -> None:
-    """Writes into the audit log what has been removed.
+    """Writes into the audit log what has been removed, or may have been.
 
     After the removal, unlike every other change: Redis cannot be part of the transaction, and only afterwards is it
     known what went. Should PostgreSQL fail in between, decided jobs that would have expired anyway are gone without
     an entry; the other way round the log could claim what never happened.
     """
+    removed = (
+        {"removed_at_least": cleaned.removed, "outcome": "unknown"}
+        if cleaned.is_unknown
+        else {"removed": cleaned.removed}
+    )
     audit_log.record(
         session,
         actor_id=actor_id,
@@ -95,12 +111,9 @@ def record_clean(
         target_type="line",
         target_id="bookings",
         reason=reason,
-        changes={
-            "state": cleaned.state,
-            "older_than_seconds": cleaned.older_than_seconds,
-            "removed": cleaned.removed,
-        },
+        changes={"state": cleaned.state, "older_than_seconds": cleaned.older_than_seconds, **removed},
         request_id=request_id,
+        by=by,
     )
 
 

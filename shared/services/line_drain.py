@@ -39,6 +39,7 @@ def drain(
     actor_id: int | None,
     dry_run: bool = False,
     request_id: str | None = None,
+    by: str | None = None,
 ) -> Drained:
     """Marks every booking that waits up to `end` of the event's line (`read_line_end`, read before this
     transaction): it is decided `withdrawn` when its turn comes, `withdrawn_by_admin`, with `reason`, which is public.
@@ -55,7 +56,7 @@ def drain(
     job_id: uuid.UUID | None = None
     if undecided and not dry_run:
         mark = DrainMark(up_to_arrival=up_to_arrival, accepted_until=end.read_at, reason=reason)
-        job_id = _set(session, event, mark, undecided, actor_id=actor_id, request_id=request_id)
+        job_id = _set(session, event, mark, undecided, actor_id=actor_id, request_id=request_id, by=by)
     return Drained(
         event_id=event_id,
         up_to_arrival=up_to_arrival,
@@ -73,6 +74,7 @@ def _set(
     *,
     actor_id: int | None,
     request_id: str | None,
+    by: str | None,
 ) -> uuid.UUID:
     """The mark three times: for the worker on the event's row, for everybody in its ledger, and who set it."""
     set_drain(event, mark)
@@ -92,6 +94,7 @@ def _set(
         },
         job_id=job_id,
         request_id=request_id,
+        by=by,
     )
     session.flush()
     return job_id

@@ -28,8 +28,10 @@ def pause(
     reason: str | None = None,
     resume_at: datetime | None = None,
     request_id: str | None = None,
+    by: str | None = None,
 ) -> None:
-    """Pauses deciding, until `resume_at` or until `resume`. Requests are still accepted, and wait.
+    """Pauses deciding, until `resume_at` or until `resume`. Requests are still accepted, and wait. `by` is who
+    typed it, for a command.
 
     Locks the row that every batch reads FOR SHARE: the caller waits for running batches, and every later one
     sees the pause. Pausing a paused line changes its reason and end. Raises UnavailableError `line_busy` when they
@@ -44,11 +46,24 @@ def pause(
         state.paused_at = session.scalar(select(func.clock_timestamp()))
     state.paused, state.pause_reason, state.paused_by, state.resume_at = True, reason, actor_id, resume_at
     changes = {"resume_at": rfc3339_or_none(resume_at)}
-    _record(session, "line.pause", actor_id=actor_id, reason=reason, changes=changes, request_id=request_id)
+    _record(
+        session,
+        "line.pause",
+        actor_id=actor_id,
+        reason=reason,
+        changes=changes,
+        request_id=request_id,
+        by=by,
+    )
 
 
 def resume(
-    session: Session, *, actor_id: int | None, reason: str | None = None, request_id: str | None = None
+    session: Session,
+    *,
+    actor_id: int | None,
+    reason: str | None = None,
+    request_id: str | None = None,
+    by: str | None = None,
 ) -> bool:
     """Ends the pause; False, changing nothing, when the line runs. Raises as `pause` does."""
     check_reason(reason)
@@ -57,7 +72,15 @@ def resume(
     state.paused = False
     state.pause_reason = state.paused_by = state.paused_at = state.resume_at = None
     if was_paused:
-        _record(session, "line.resume", actor_id=actor_id, reason=reason, changes={}, request_id=request_id)
+        _record(
+            session,
+            "line.resume",
+            actor_id=actor_id,
+            reason=reason,
+            changes={},
+            request_id=request_id,
+            by=by,
+        )
     return was_paused
 
 
@@ -101,6 +124,7 @@ def _record(
     reason: str | None,
     changes: Mapping[str, object],
     request_id: str | None,
+    by: str | None,
 ) -> None:
     audit_log.record(
         session,
@@ -111,4 +135,5 @@ def _record(
         reason=reason,
         changes=changes,
         request_id=request_id,
+        by=by,
     )

@@ -79,10 +79,12 @@ def update_user(
     return user
 
 
-def make_admin(session: Session, *, name: str, email: str, password_hash: str | None) -> tuple[User, bool]:
+def make_admin(
+    session: Session, *, name: str, email: str, password_hash: str | None, by: str | None = None
+) -> tuple[User, bool]:
     """The admin with this address and whether the account is new; an account that exists is promoted.
 
-    An existing account keeps its name, and its password where `password_hash` is None.
+    An existing account keeps its name, and its password where `password_hash` is None. `by` is who typed the command.
     """
     user = session.scalar(
         select(User)
@@ -96,7 +98,7 @@ def make_admin(session: Session, *, name: str, email: str, password_hash: str | 
     user.role = "admin"
     user.password_hash = password_hash or user.password_hash
     session.flush()
-    _record(session, user, before, actor_id=None, action="user.make_admin", request_id=None)
+    _record(session, user, before, actor_id=None, action="user.make_admin", request_id=None, by=by)
     return user, is_new
 
 
@@ -113,6 +115,7 @@ def _record(
     actor_id: int | None,
     action: str,
     request_id: str | None,
+    by: str | None = None,
 ) -> None:
     """The values themselves only for the role: the log is kept for ever, names and addresses are not."""
     changes = {
@@ -128,4 +131,5 @@ def _record(
         target_id=user.id,
         changes=changes,
         request_id=request_id,
+        by=by,
     )

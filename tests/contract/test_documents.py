@@ -26,7 +26,7 @@ from shared.services import line_pause
 from shared.settings import Settings
 from tests.documents import CheckedClient, check_answer, load_strictly
 from tests.factories import PASSWORD, auth_header, make_event, make_user
-from tests.lines import LineDriver
+from tests.lines import LineDriver, await_that
 from worker import heartbeat
 
 STARTS_AT: Final = "2030-06-01T18:00:00Z"
@@ -268,6 +268,7 @@ def health(world: World) -> None:
     world.ask(200, "GET", "/healthz")
     assert "worker" in world.ask(503, "GET", "/readyz").json["problems"]
     heartbeat.beat(world.driver.redis, "somebody")
+    await_that(lambda: world.client.get("/readyz").status_code == 200, what="a worker that is ready")
     world.ask(200, "GET", "/readyz")
 
 

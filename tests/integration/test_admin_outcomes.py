@@ -15,6 +15,7 @@ from scripts.cli import main
 from shared.db import transaction
 from shared.line import keys
 from shared.models import AuditLogEntry
+from shared.services import line_clean as service
 from tests.factories import auth_header, make_event, make_user
 from tests.integration.test_admin_tasks import Tasks
 from tests.lines import await_that, environment_of
@@ -135,14 +136,14 @@ class TestClean:
         assert entries(engine, "line.clean") == []
 
     def test_from_the_shell(self, its_line, its_settings, engine, silence, monkeypatch):
-        """The command looks at Redis first: it falls silent only when the sweep is about to be sent."""
-        import shared.services.line_clean as service
-
-        real = service.sweep
+        """Redis falls silent after the first partition: a connection has to stand for something to be sent."""
+        real, sweeps = service.sweep, []
         with contextlib.ExitStack() as stack:
 
             def sweep(*arguments, **options):
-                stack.enter_context(silence())
+                sweeps.append(arguments)
+                if len(sweeps) > 1:
+                    stack.enter_context(silence())
                 return real(*arguments, **options)
 
             monkeypatch.setattr(service, "sweep", sweep)
@@ -151,4 +152,4 @@ class TestClean:
             )
         assert (result.exit_code, "outcome_unknown" in result.output) == (1, True), result.output
         (entry,) = entries(engine, "line.clean")
-        assert entry.changes["outcome"] == "unknown"
+        assert (entry.changes["outcome"], entry.actor_id) == ("unknown", None)

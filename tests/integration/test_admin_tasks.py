@@ -200,6 +200,35 @@ class TestDrop:
         assert show()["items"] == []
 
 
+class TestReason:
+    def test_is_written_down(self, tasks, client, as_admin, engine):
+        first, second, third = tasks.fail(3)
+        body = {"reason": " the disk has room "}
+        assert client.post(f"{URL}/{first}/retry", json=body, headers=as_admin).status_code == 200
+        query = {"reason": "nobody needs it"}
+        assert client.delete(f"{URL}/{second}", query_string=query, headers=as_admin).status_code == 204
+        assert client.delete(f"{URL}/{third}", headers=as_admin).status_code == 204
+        with transaction(engine) as session:
+            rows = session.scalars(select(AuditLogEntry).where(AuditLogEntry.target_type == "task")).all()
+            found = {row.target_id: (row.reason, row.changes) for row in rows}
+        assert found == {
+            first: ("the disk has room", {}),
+            second: ("nobody needs it", {}),
+            third: (None, {}),
+        }
+
+    def test_that_is_none_changes_nothing(self, tasks, client, as_admin, engine):
+        (task_id,) = tasks.fail()
+        for body in ({"reason": ""}, {"reason": "x" * 201}, {"reason": 7}, {"why": "x"}, []):
+            answer = client.post(f"{URL}/{task_id}/retry", json=body, headers=as_admin)
+            assert (answer.status_code, answer.json["code"]) == (422, "validation_failed"), body
+        for query in ({"reason": " "}, {"reason": "x" * 201}, {"why": "x"}):
+            answer = client.delete(f"{URL}/{task_id}", query_string=query, headers=as_admin)
+            assert (answer.status_code, answer.json["code"]) == (422, "validation_failed"), query
+        assert tasks.failed.get_job_ids(cleanup=False) == [task_id]
+        assert entries(engine) == []
+
+
 @pytest.mark.parametrize("verb", ["retry", "drop"])
 class TestNever:
     def test_what_has_not_failed(self, tasks, change, verb, engine):

@@ -1,12 +1,14 @@
 """What `/readyz` says: 503 names the part without which nothing goes; a warning, why the line stands all the same."""
 
 import secrets
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
 
+from api.readiness import Readiness
 from shared.db import transaction
 from shared.domain.partitions import partition_of
 from shared.line import keys
@@ -19,6 +21,12 @@ from tests.lines import LineDriver, await_that, worker_process
 from worker import heartbeat
 from worker.booking_worker import BookingWorker
 from worker.compose import make_booking_worker
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch) -> None:
+    """These tests change something and look at once; TestManyWhoAsk below is about those who share a look."""
+    monkeypatch.setattr("api.readiness.SHARED_SECONDS", 0.0)
 
 
 class Watcher:
@@ -66,6 +74,87 @@ class TestReady:
         answer = watcher.look()
         assert answer.json == {"status": "ready", "problems": {}}
         assert answer.headers["Cache-Control"] == "no-store"
+
+
+class TestManyWhoAsk:
+    @pytest.fixture(autouse=True)
+    def patience(self, impatience, monkeypatch) -> None:
+        """As long as no test takes."""
+        monkeypatch.setattr("api.readiness.SHARED_SECONDS", 3600.0)
+
+    def test_get_what_the_first_of_them_saw(self, app, alive, redis_client):
+        looks = self.count_looks(app)
+        first = app.test_client().get("/readyz")
+        heartbeat.leave(redis_client, "somebody")
+        for path in ("/readyz", "/api/health/ready") * 10:
+            assert app.test_client().get(path).json == first.json
+        assert len(looks) == 1
+
+    def test_get_a_new_look_when_it_is_old(self, app, alive, redis_client, monkeypatch):
+        assert app.test_client().get("/readyz").status_code == 200
+        heartbeat.leave(redis_client, "somebody")
+        monkeypatch.setattr("api.readiness.SHARED_SECONDS", 0.0)
+        assert app.test_client().get("/readyz").status_code == 503
+
+    def test_wait_for_whoever_looks_however_long_it_takes(self, monkeypatch):
+        monkeypatch.setattr("api.readiness.SHARED_SECONDS", 0.0)
+        looks, seen, asked, end = [], [], threading.Semaphore(0), threading.Event()
+
+        def look():
+            looks.append(1)
+            asked.release()
+            end.wait(30)
+            return {}, {"look": str(len(looks))}
+
+        readiness = Readiness(look)
+        threads = [threading.Thread(target=lambda: seen.append(readiness.check())) for _ in range(10)]
+        threads[0].start()
+        asked.acquire()
+        lock = readiness._lock = CountedLock(readiness._lock)
+        for thread in threads[1:]:
+            thread.start()
+        await_that(lambda: lock.wanted == 9, what="the others to wait")
+        end.set()
+        for thread in threads:
+            thread.join(30)
+        assert seen == [({}, {"look": "1"})] * 10
+        assert looks == [1]
+
+    def test_a_look_that_failed_is_nobodys(self, monkeypatch):
+        outcomes = iter([OSError, None])
+
+        def look():
+            if (error := next(outcomes)) is not None:
+                raise error
+            return {}, {}
+
+        readiness = Readiness(look)
+        with pytest.raises(OSError):
+            readiness.check()
+        assert readiness.check() == ({}, {})
+
+    @staticmethod
+    def count_looks(app) -> list[int]:
+        looks: list[int] = []
+        readiness = app.extensions["guichet"].readiness
+        real = readiness._look
+        readiness._look = lambda: (looks.append(1), real())[1]
+        return looks
+
+
+class CountedLock:
+    """A lock that says how many have wanted it."""
+
+    def __init__(self, lock) -> None:
+        self._lock, self._count, self.wanted = lock, threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        with self._count:
+            self.wanted += 1
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class TestUnready:

@@ -54,7 +54,10 @@ class TestWhoMayScrape:
         assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
         assert not _is_near(address)
 
-    @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP"])
+    @pytest.mark.parametrize(
+        "header",
+        ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via", "X-Forwarded-Host", "X-Forwarded-Proto"],
+    )
     def test_nobody_through_a_proxy_without_a_token(self, client, header):
         """A proxy on this machine would make everybody look like this machine."""
         answer = client.get("/metrics", headers={header: "127.0.0.1"})
@@ -353,7 +356,7 @@ class TestOutages:
     def test_a_server_that_falls_silent_keeps_nobody_waiting(
         self, make_app, settings, own_redis, monkeypatch
     ):
-        monkeypatch.setattr("shared.services.line_figures.WAIT_SECONDS", 0.1)
+        monkeypatch.setattr("shared.questions.WAIT_SECONDS", 0.1)
         client = make_app(replace(settings, redis_url=own_redis.url)).test_client()
         assert scrape(client)("line_up", part="redis") == 1
         (pid,) = own_redis.pids
@@ -361,7 +364,7 @@ class TestOutages:
         try:
             for _ in range(2):  # the second does not even ask: the first still waits
                 assert scrape(client)("line_up", part="redis") == 0
-                assert [thread.name for thread in threading.enumerate()].count("line-figures") == 1
+                assert [thread.name for thread in threading.enumerate()].count("figures-redis") == 1
         finally:
             os.kill(pid, signal.SIGCONT)
         await_that(lambda: scrape(client)("line_up", part="redis") == 1)

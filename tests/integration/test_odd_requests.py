@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -280,6 +281,14 @@ class TestARealServer:
     )
     def test_reads_bodies_in_every_form(self, port, message):
         assert_raw_problem(send_raw(port, message), 401, "invalid_credentials")
+
+    def test_asks_for_tls_when_the_public_address_has_it(self, port, bare_app, tmp_path):
+        refused = get(b"/healthz", version=b"3.0")
+        assert "strict-transport-security" not in send_raw(port, refused).headers
+        settings = replace(bare_app.extensions["guichet"].settings, base_url="https://tickets.example.org")
+        with gunicorn(settings, tmp_path / "log") as public:
+            answer = send_raw(public, refused)
+        assert (answer.status, answer.headers["strict-transport-security"]) == (400, "max-age=31536000")
 
     def test_says_no_more_about_itself_than_its_name(self, port):
         assert send_raw(port, get(b"/healthz")).headers["server"] == "gunicorn"

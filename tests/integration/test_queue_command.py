@@ -1,6 +1,9 @@
 """`guichet queue` and `guichet top`: the same services as over HTTP, from a shell."""
 
 import json
+import os
+import pwd
+import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -12,6 +15,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 from sqlalchemy import Engine, select
 
+from scripts.caller import caller
 from scripts.cli import main
 from shared.clock import rfc3339, utc_now
 from shared.db import transaction
@@ -194,6 +198,38 @@ class TestTop:
         assert "waiting 1" in result.output
         run("queue", "pause", "--reason", "a break")
         assert "PAUSED" in run("top", "--once").output
+
+
+class TestWhoTypedIt:
+    def test_stands_in_the_audit_log(
+        self, run: Run, engine: Engine, driver: LineDriver, book: Callable[[], str], event: Event
+    ) -> None:
+        book()
+        driver.decide_all()
+        book()
+        for arguments in (
+            ("queue", "pause"),
+            ("queue", "resume"),
+            ("queue", "clean", "finished"),
+            ("queue", "drain", str(event.id), "--reason", "wrong date"),
+            ("create-admin", "new@example.org"),
+        ):
+            result = run(*arguments)
+            assert result.exit_code == 0, result.output
+        with transaction(engine) as session:
+            rows = session.scalars(select(AuditLogEntry).where(AuditLogEntry.actor_id.is_(None))).all()
+            found = {row.action: row.changes.get("by") for row in rows}
+        expected = f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"
+        verbs = ("line.pause", "line.resume", "line.clean", "event.drain", "user.make_admin")
+        assert found == dict.fromkeys(verbs, expected)
+
+    def test_is_a_number_where_the_account_has_no_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "getuid", lambda: 4_000_000_123)
+        assert caller() == f"4000000123@{socket.gethostname()}"
+
+    def test_can_be_stored_whatever_the_host_is_called(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(socket, "gethostname", lambda: "caf\udce9")
+        assert caller().endswith("@caf\\udce9")
 
 
 class TestWrongInput:

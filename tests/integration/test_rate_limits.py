@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from werkzeug.test import TestResponse
 
-from api.rate_limits import POLLS, UNLIMITED
+from api.rate_limits import BOOKINGS, POLLS, UNLIMITED
 from shared.line import keys
 from shared.settings import Settings
 from tests.factories import auth_header, bearer, make_event, make_user
@@ -102,6 +102,21 @@ class TestGeneralTier:
         use_up(client, headers={"X-Forwarded-For": "192.0.2.7"})
         assert client.get(ANYTHING, headers={"X-Forwarded-For": "1.1.1.1, 192.0.2.7"}).status_code == 429
         assert client.get(ANYTHING, headers={"X-Forwarded-For": "192.0.2.8"}).status_code == 200
+
+    @pytest.mark.parametrize(
+        "spellings",
+        [
+            ("192.0.2.7", "192.0.2.7:5555", "192.0.2.7:1", "[::ffff:192.0.2.7]:80"),
+            ("2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:80", "[2001:db8::2]:81"),
+            ("nonsense", "unknown", "_hidden:80", "[::1", "1.2.3.4.5:80", "1.2.3"),
+        ],
+        ids=["IPv4", "IPv6", "no address"],
+    )
+    def test_takes_ports_and_nonsense_for_no_other_client(self, make_app, settings, spellings):
+        client = make_app(replace(settings, trusted_proxy_hops=1)).test_client()
+        use_up(client, headers={"X-Forwarded-For": spellings[0]})
+        for spelling in spellings[1:]:
+            assert client.get(ANYTHING, headers={"X-Forwarded-For": spelling}).status_code == 429, spelling
 
     def test_leaves_out_health_and_what_browsers_ask_first(self, client):
         use_up(client)
@@ -276,7 +291,7 @@ def hears_of(app) -> int:
 
 def test_the_views_that_are_named_exist(app):
     """A view that is renamed would fall into the general tier without a word."""
-    assert set(app.view_functions) >= UNLIMITED | POLLS
+    assert set(app.view_functions) >= UNLIMITED | BOOKINGS | POLLS
 
 
 def test_any_process_may_be_asked_with_the_same_token(make_app, settings, engine):

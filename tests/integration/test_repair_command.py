@@ -116,9 +116,12 @@ class TestRefusals:
         assert result.exit_code == 1
         assert "run `guichet migrate` first" in result.output
 
-    def test_a_redis_that_does_not_answer(self, settings: Settings) -> None:
-        urls = ("--database-url", settings.database_url, "--redis-url", "unix:///nowhere/redis.sock")
-        result = CliRunner().invoke(command, ["--repair", *urls])
+    @pytest.mark.parametrize("away", ["--database-url", "--redis-url"])
+    def test_a_server_that_does_not_answer(self, settings: Settings, away: str) -> None:
+        urls = {"--database-url": settings.database_url, "--redis-url": settings.redis_url}
+        nowhere = {"--database-url": "postgresql:///x?host=/nowhere", "--redis-url": "unix:///nowhere/r.sock"}
+        urls[away] = nowhere[away]
+        result = CliRunner().invoke(command, ["--repair", *(word for pair in urls.items() for word in pair)])
         assert result.exit_code == 1
         assert "repair again when it is back" in result.output
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from scripts.embedded.postgres import EmbeddedPostgres
-from tests.lines import ROOT, environment_of
+from tests.lines import ROOT, await_that, environment_of
 
 # A process as gunicorn makes one; `stop` and `continue` on stdout ask the test to do so, stdin says that it is done.
 CHILD = """
@@ -109,3 +109,26 @@ def test_a_silent_server_is_an_outage_and_its_connections_are_replaced(own_setti
             assert child.wait(30) == 0, log.read_text()
         finally:
             child.kill()
+
+
+def test_readiness_names_it_and_what_redis_says(make_app, own_settings, stopper):
+    client = make_app(own_settings).test_client()
+    assert "postgres" not in client.get("/readyz").json["problems"]
+    stopper.stop()
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "not answered" in answer.json["problems"]["postgres"]
+    assert "worker" in answer.json["problems"], "the other part is looked at all the same"
+    stopper.proceed()
+    await_that(lambda: "postgres" not in client.get("/readyz").json["problems"], what="its answer")
+
+
+def test_metrics_say_so_and_show_the_rest(make_app, own_settings, stopper):
+    client = make_app(own_settings).test_client()
+    client.get("/readyz")
+    stopper.stop()
+    figures = client.get("/metrics").text
+    stopper.proceed()
+    assert 'line_up{part="postgres"} 0.0' in figures
+    assert 'line_up{part="redis"} 1.0' in figures
+    assert 'line_depth{partition="0"}' in figures

@@ -42,6 +42,25 @@ class TestTaking:
         assert not take(some, 1, now=9.0).allowed
 
 
+class TestCharging:
+    def test_says_in_how_many_seconds_there_is_one_again(self):
+        some = buckets()
+        assert [some.charge("a", 0.0) for _ in range(59)] == [0.0] * 59
+        assert [some.charge("a", 0.0) for _ in range(3)] == [0.5, 1.0, 1.5]
+        assert not take(some, 1, now=1.0).allowed
+        assert take(some, 1, now=1.5).allowed
+
+    def test_is_a_debt_of_one_quota_at_most(self):
+        some = buckets()
+        assert [some.charge("a", 0.0) for _ in range(1000)][-1] == 30.5
+
+    def test_is_told_to_the_others_in_bounded_memory(self):
+        some = buckets(capacity=2)
+        for client in ("a", "a", "b", "c"):
+            some.charge(client, 0.0)
+        assert some.collect() == {"a": 2, "b": 1}
+
+
 class TestSharing:
     def test_tells_once_what_was_taken_here(self):
         some = buckets()

@@ -1,7 +1,8 @@
 """The whole repair, in its order."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 
 from redis import Redis
 from sqlalchemy import Connection, Engine
@@ -32,42 +33,58 @@ def repair(
     *,
     dry_run: bool = False,
     tell: Callable[[Mend], None] = lambda _mend: None,
+    by: str | None = None,
 ) -> Report:
     """Puts Redis right and reports what it did, or with `dry_run` would do; mending twice mends nothing.
 
     Booking workers must be stopped, and are kept out while it runs; the API may go on accepting. Reads all of
-    Redis: some ten seconds for a million keys. `engine` needs two connections. Raises RepairRefusedError, and
-    what the two clients raise; then the next repair goes on where this one ended.
+    Redis: some ten seconds for 100,000 jobs. `engine` needs two connections. Raises RepairRefusedError, and
+    what the two clients raise; then the next repair goes on where this one ended. `by` is who typed it, for the
+    audit log.
     """
     report = Report(dry_run, tell)
     installation = _check(engine)
-    with held_partitions(engine, installation.partitions) as connection:
-        if not _own_redis(engine, redis, installation, report):
-            return report  # an empty Redis has nothing else to mend, and a dry run nothing to look at
-        runner = ScriptRunner(redis)
-        claims = _fence(connection, runner, installation, report)
-        counted = read_undecided_of_users(redis)
-        elsewhere = _find_elsewhere(settings, engine, redis, report, installation.partitions)
-        mend_sequences(engine, redis, report, installation.partitions, {*counted})
-        lines = [
-            PartitionRepair(
-                settings, engine, runner, report, partition=partition, claim=claims.get(partition)
-            ).run(elsewhere[partition])
-            for partition in range(installation.partitions)
-        ]
-        mend_references(engine, report)
-        told = {job_id for line in lines for job_id in line.told}  # and uncounted with that
-        counted = {user: ids - told for user, ids in counted.items()}
-        mend_users(runner, report, counted, _waiting_by_user(lines))
-        mend_keys(engine, runner, report, {job.id for line in lines for job in line.standing()})
-        mend_revocations(engine, redis, report)
-        mend_watch(engine, redis, report)
-        _record(engine, report)
-    runner.close()
+    with (
+        held_partitions(engine, installation.partitions) as connection,
+        closing(ScriptRunner(redis)) as runner,
+    ):
+        # An empty Redis has nothing else to mend, and a dry run nothing to look at.
+        if _own_redis(engine, redis, installation, report):
+            claims = _fence(connection, runner, installation, report)
+            _mend(settings, engine, runner, report, claims, installation.partitions)
+        _record(engine, report, by)
     return report
 
 
-def _record(engine: Engine, report: Report) -> None:
+def _mend(
+    settings: Settings,
+    engine: Engine,
+    runner: ScriptRunner,
+    report: Report,
+    claims: Mapping[int, Claim],
+    partitions: int,
+) -> None:
+    """Everything, with every partition held; what users are counted with is read before what stands in the line."""
+    redis = runner.redis
+    counted = read_undecided_of_users(redis)
+    elsewhere = _find_elsewhere(settings, engine, redis, report, partitions)
+    mend_sequences(engine, redis, report, partitions, {*counted})
+    lines = [
+        PartitionRepair(
+            settings, engine, runner, report, partition=partition, claim=claims.get(partition)
+        ).run(elsewhere[partition])
+        for partition in range(partitions)
+    ]
+    mend_references(engine, report)
+    told = {job_id for line in lines for job_id in line.told}  # and uncounted with that
+    counted = {user: ids - told for user, ids in counted.items()}
+    mend_users(runner, report, counted, _waiting_by_user(lines))
+    mend_keys(engine, runner, report, {job.id for line in lines for job in line.standing()})
+    mend_revocations(engine, redis, report)
+    mend_watch(engine, redis, report)
+
+
+def _record(engine: Engine, report: Report, by: str | None) -> None:
     """Writes down that somebody with access to the server mended Redis, and how much."""
     if report.dry_run or not report.mends:
         return
@@ -82,6 +99,7 @@ def _record(engine: Engine, report: Report) -> None:
             target_type="line",
             target_id="bookings",
             changes={**counts, "beyond_repair": len(report.beyond)},
+            by=by,
         )
 
 
