@@ -164,7 +164,7 @@ def stream(job_id: uuid.UUID) -> Response:
             example=UNDECIDED_EXAMPLE,
         )
     },
-    problems=(*_PROBLEMS, "not_withdrawable", "already_decided"),
+    problems=(*_PROBLEMS, "not_withdrawable", "already_decided", "outcome_unknown"),
 )
 def withdraw(job_id: uuid.UUID) -> Response:
     """Leaves the line; a mark, honoured when the request's turn comes. Too late, and the decision stands."""

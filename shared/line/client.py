@@ -38,7 +38,7 @@ class LineUnavailableError(UnavailableError):
 
 
 class OutcomeUnknownError(UnavailableError):
-    """An admin's change was sent and no answer came: it may have been made, or may still be."""
+    """A change was sent and no answer came: it may have been made, or may still be."""
 
     def __init__(self) -> None:
         super().__init__("outcome_unknown", "The change was sent to Redis, which did not answer.")

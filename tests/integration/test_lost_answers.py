@@ -2,6 +2,9 @@
 unknown, nothing as refused.
 """
 
+import os
+import signal
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 from api import waiting
+from shared.errors import UnavailableError
 from shared.line import keys
 from shared.settings import Settings
 from tests.conftest import connect_redis
@@ -132,3 +136,19 @@ class TestRepeated:
         own_redis.start()
         answer = await_that(lambda: (found := booker.book(**KEY)).status_code == 202 and found)
         assert (answer.json["job_id"], answer.headers["Idempotency-Replayed"]) == (job_id, "true")
+
+
+def test_a_withdrawal_that_nobody_answered_may_have_been_marked(booker, own_redis):
+    """And is told as just that: `line_unavailable` would say that nothing has changed."""
+    job_id = uuid.UUID(booker.book().json["job_id"])
+    line = booker.app.extensions["guichet"].line
+    (pid,) = own_redis.pids
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(UnavailableError) as error:
+            line.withdraw(job_id)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert error.value.code == "outcome_unknown"
+    with connect_redis(own_redis.url) as redis:
+        await_that(lambda: redis.hget(keys.job(str(job_id)), "withdrawn") == b"1", what="what was sent")
