@@ -11,7 +11,7 @@ from shared.clock import utc_now
 from shared.errors import UnavailableError
 from shared.line import keys
 from shared.line.accept import Accepted, NewRequest, Replayed
-from shared.line.client import AnswerUnknownError, LineUnavailableError, ScriptRunner
+from shared.line.client import AnswerUnknownError, LineUnavailableError, OutcomeUnknownError, ScriptRunner
 from shared.line.control import mark_withdrawn
 from shared.line.doors import OPEN_DOOR, Door
 from shared.line.installation import put_revocations
@@ -316,7 +316,7 @@ class TestLostAnswer:
     def test_of_a_withdrawal_is_asked_for_again(self, line):
         job_id = accept_some(line, 1)[0]
         assert mark_withdrawn(DeafRunner(line.runner, lost=1), job_id) == "marked"
-        with pytest.raises(LineUnavailableError):
+        with pytest.raises(OutcomeUnknownError):
             mark_withdrawn(DeafRunner(line.runner, lost=2), job_id)
 
     def test_of_a_hung_redis_is_unknown(self, line):

@@ -142,6 +142,7 @@ def test_a_withdrawal_that_nobody_answered_may_have_been_marked(booker, own_redi
     """And is told as just that: `line_unavailable` would say that nothing has changed."""
     job_id = uuid.UUID(booker.book().json["job_id"])
     line = booker.app.extensions["guichet"].line
+    assert line.withdraw(uuid.uuid4()) == "absent"  # from here on Redis knows the script
     (pid,) = own_redis.pids
     os.kill(pid, signal.SIGSTOP)
     try:
