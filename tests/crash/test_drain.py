@@ -7,6 +7,7 @@ from shared.db import transaction
 from shared.ids import uuid7
 from shared.line import keys
 from shared.line.accept import Accepted, NewRequest
+from shared.line.client import LineUnavailableError
 from shared.line.doors import Door
 from shared.line.drain import read_line_end
 from shared.services.line_drain import Drained, drain
@@ -83,12 +84,12 @@ class TestNumbersGivenOutAgain:
         assert outcomes(desk, event) == [WITHDRAWN, CONFIRMED]
         desk.assert_audit_clean()
 
-    def test_an_empty_redis_has_nobody_to_take_out(self, desk: Desk, driver: LineDriver) -> None:
+    def test_an_empty_redis_does_not_know_whom_to_take_out(self, desk: Desk, driver: LineDriver) -> None:
         event = desk.open_events(1, capacity=9)[0]
         desk.book_each(event)
         desk.redis.flushall()
-        drained = set_mark(desk, driver, event)
-        assert (drained.undecided, drained.job_id) == (0, None)
+        with pytest.raises(LineUnavailableError):
+            set_mark(desk, driver, event)
         assert desk.query("select drained_up_to from events where id = :id", id=event) == [(0,)]
 
 
