@@ -1,6 +1,6 @@
 # Needs Python >= 3.11 and make, nothing else. Everything goes into .venv and .data.
 .DEFAULT_GOAL := help
-.PHONY: help run install test unit check format audit clean
+.PHONY: help run install test unit check lint format audit clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,12 +20,13 @@ test: $(STAMP) ## runs every test, on servers of their own
 unit: $(STAMP) ## runs the tests that need no server
 	$(BIN)/python -m pytest tests/unit tests/architecture
 
-check: $(STAMP) ## lint, types, import rules, unit tests
+check: lint unit ## lint, types, import rules, unit tests
+
+lint: $(STAMP) ## lint, types, import rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy api worker shared scripts
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/unit tests/architecture
 
 format: $(STAMP) ## mends what ruff can mend
 	$(BIN)/ruff check --fix .
