@@ -183,13 +183,14 @@ def jobs(*, state: JobState, partition: int | None, event_id: int | None, limit:
     if as_json:
         _write([asdict(job) for job in found])
         return
-    columns = ("id", "kind", "event_id", "user_id", "tickets", "arrival", "status", "age_seconds", "error")
-    table = Table(title=f"{len(found):,} {state.replace('_', ' ')} jobs")
-    for column in columns:
-        table.add_column(column.removesuffix("_id"), overflow="fold", no_wrap=column == "id")
+    columns = {"id": "id", "kind": "kind", "event_id": "event", "user_id": "user", "arrival": "arrival"}
+    columns |= {"age_seconds": "age, s", "error": "error"}
+    table = Table(title=f"{len(found):,} {state.replace('_', ' ')} jobs", box=None, padding=(0, 1))
+    for field, title in columns.items():
+        table.add_column(title, overflow="fold", no_wrap=field == "id")
     for job in found:
         fields = asdict(job)
-        table.add_row(*("" if fields[column] is None else str(fields[column]) for column in columns))
+        table.add_row(*("" if fields[field] is None else str(fields[field]) for field in columns))
     Console().print(table)
 
 

@@ -18,7 +18,7 @@ from shared.db import SCHEMA_VERSION, find_schema_version
 from shared.services.durability import POSTGRES_SETTINGS, REDIS_SETTINGS, postgres_problems, redis_problems
 
 # What `cpu_percent` looks at; the request waits that long.
-CPU_LOOK_SECONDS: Final = 0.1
+CPU_LOOK_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
