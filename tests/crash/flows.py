@@ -164,6 +164,10 @@ class Desk:
         self.assert_audit_clean()
         assert self.count_undecided() == 0
 
+    def arrivals(self, event_id: int) -> list[int]:
+        """Arrivals of what stood in the event's line, by ledger number."""
+        return [arrival for arrival, _, _ in self.outcomes(event_id)]
+
     def assert_audit_clean(self) -> None:
         """`guichet audit` finds nothing."""
         tally = run_audit(self.settings)

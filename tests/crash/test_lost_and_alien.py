@@ -1,45 +1,23 @@
-"""Redis loses what it acknowledged, or holds what is not ours: never oversold, never decided twice, told truly."""
+"""Jobs that Redis lost, that were damaged, or that are not ours: never oversold, never decided twice, told truly."""
 
 import uuid
-from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 from redis import Redis
 from rq import Queue
-from sqlalchemy import Engine
 
 from scripts.audit import run_audit
 from shared.domain.requests import PAYLOAD_VERSION
-from shared.ids import uuid7
 from shared.line import keys
-from shared.line.accept import Accepted, NewRequest
-from shared.line.client import LineUnavailableError
-from shared.line.doors import Door
-from shared.services.line import LineClient
-from shared.services.line_gate import LineGate
 from shared.settings import Settings
-from tests.crash.flows import Desk, recover
-from tests.lines import LineDriver, await_that, worker_process
-from worker.booking_worker import BookingWorker
-from worker.compose import make_booking_worker
+from tests.crash.flows import Desk
+from tests.lines import LineDriver, await_that
 
 PARTITION = 3
 
 
-@pytest.fixture
-def worker(settings: Settings) -> Iterator[BookingWorker]:
-    worker = make_booking_worker(settings, "crash", 1)
-    yield worker
-    worker._let_go()
-
-
 def lost(desk: Desk) -> list[str]:
     return [raw.decode() for raw in desk.redis.lrange(keys.lost(PARTITION), 0, -1)]
-
-
-def arrivals(desk: Desk, event: int) -> list[int]:
-    return [arrival for arrival, _, _ in desk.outcomes(event)]
 
 
 def found_by_audit(desk: Desk) -> set[str]:
@@ -54,7 +32,7 @@ class TestLostJobs:
         desk.redis.delete(keys.job(str(asked[2].job_id)))
         driver.decide_all()
         assert lost(desk) == [str(asked[2].job_id)]
-        assert arrivals(desk, event) == [1, 2, 3, 4, 5, 6, 7]  # no hole
+        assert desk.arrivals(event) == [1, 2, 3, 4, 5, 6, 7]  # no hole
         assert desk.count_undecided() == 0
         assert found_by_audit(desk) == {"lost"}
 
@@ -65,7 +43,7 @@ class TestLostJobs:
         desk.redis.delete(keys.job(str(asked[0].job_id)))
         driver.decide_all()
         assert lost(desk) == [str(asked[0].job_id)]
-        assert arrivals(desk, event) == [1, 2, 3, 4, 5, 6, 7]
+        assert desk.arrivals(event) == [1, 2, 3, 4, 5, 6, 7]
 
     def test_the_hash_of_one_that_is_decided_already(self, desk: Desk, driver: LineDriver) -> None:
         """The ledger knows it: it is not lost."""
@@ -88,13 +66,13 @@ class TestLostJobs:
         driver.decide_all()
         desk.book_each(event)
         driver.decide_all()
-        assert arrivals(desk, event) == list(range(1, 16))
+        assert desk.arrivals(event) == list(range(1, 16))
         later = [desk.book(event), desk.book(event)]
         # Once the line is empty, what Redis gives out is what the ledger will say.
         assert [answer.arrival for answer in later] == [16, 17]
         assert [answer.position for answer in later] == [1, 2]
         driver.decide_all()
-        assert arrivals(desk, event)[-2:] == [16, 17]
+        assert desk.arrivals(event)[-2:] == [16, 17]
         assert desk.query("select arrivals_reissued from events where id = :id", id=event) == [(8,)]
 
 
@@ -149,7 +127,7 @@ class TestCorruption:
         desk.redis.hset(keys.job(job), field, value)
         driver.decide_all()
         assert lost(desk) == ([] if field == "v" else [job])
-        assert arrivals(desk, event) == list(range(1, 8 + (field == "v")))
+        assert desk.arrivals(event) == list(range(1, 8 + (field == "v")))
         assert desk.count_undecided() == 0
 
     def test_of_the_type(self, desk: Desk, driver: LineDriver) -> None:
@@ -160,7 +138,7 @@ class TestCorruption:
         desk.redis.set(keys.job(job), "text")
         driver.decide_all()
         assert lost(desk) == [job]
-        assert arrivals(desk, event) == list(range(1, 8))
+        assert desk.arrivals(event) == list(range(1, 8))
 
     def test_of_the_type_after_the_decision(self, desk: Desk, driver: LineDriver) -> None:
         """The reply of everybody else must not be lost with it."""
@@ -185,7 +163,7 @@ class TestCorruption:
         for job, arrival in ((asked[1], -5), (asked[3], 2**62), (asked[4], 1)):
             desk.redis.hset(keys.job(str(job.job_id)), "arrival", arrival)
         driver.decide_all()
-        assert arrivals(desk, event) == list(range(1, 9))
+        assert desk.arrivals(event) == list(range(1, 9))
         assert [
             row[0] for row in desk.query("select arrivals_reissued from events where id = :id", id=event)
         ] == [3]
@@ -199,7 +177,7 @@ class TestCorruption:
         desk.book(event)
         driver.decide_all()
         assert lost(desk) == [str(job)]
-        assert arrivals(desk, event) == [1]
+        assert desk.arrivals(event) == [1]
 
 
 class TestAliens:
@@ -211,7 +189,7 @@ class TestAliens:
         desk.book(event, desk.users[1])
         driver.decide_all()
         assert lost(desk) == [job.id]
-        assert arrivals(desk, event) == [1, 2]
+        assert desk.arrivals(event) == [1, 2]
         assert desk.count_undecided() == 0
         assert found_by_audit(desk) == {"lost"}
 
@@ -220,7 +198,7 @@ class TestAliens:
         asked = desk.book_each(event)
         desk.redis.rpush(keys.queue(PARTITION), str(asked[0].job_id), str(asked[3].job_id))
         settle(desk, driver)
-        assert arrivals(desk, event) == list(range(1, 9))
+        assert desk.arrivals(event) == list(range(1, 9))
         desk.assert_kept()
 
     def test_a_decided_id_that_is_put_in_again(self, desk: Desk, driver: LineDriver) -> None:
@@ -229,7 +207,7 @@ class TestAliens:
         driver.decide_all()
         desk.redis.rpush(keys.queue(PARTITION), *(str(answer.job_id) for answer in asked))
         settle(desk, driver)
-        assert arrivals(desk, event) == list(range(1, 9))
+        assert desk.arrivals(event) == list(range(1, 9))
         desk.assert_kept()
 
     def test_ids_that_are_none(self, desk: Desk, driver: LineDriver) -> None:
@@ -245,14 +223,14 @@ class TestAliens:
         desk.book(event)
         driver.decide_all()
         assert lost(desk) == [raw.decode() for raw in strange]
-        assert arrivals(desk, event) == [1]
+        assert desk.arrivals(event) == [1]
 
     def test_bytes_that_are_no_text(self, desk: Desk, driver: LineDriver) -> None:
         event = desk.open_events(1)[0]
         desk.redis.rpush(keys.queue(PARTITION), b"\xff\xfe")
         desk.book(event)
         driver.decide_all()
-        assert arrivals(desk, event) == [1]
+        assert desk.arrivals(event) == [1]
         assert desk.count_undecided() == 0
 
     def test_a_newer_payload_waits_with_everything_behind_it(self, desk: Desk, driver: LineDriver) -> None:
@@ -295,118 +273,3 @@ def settle(desk: Desk, driver: LineDriver) -> None:
         return desk.count_undecided() == 0
 
     await_that(step, what="an empty line")
-
-
-class TestAnotherInstallation:
-    def test_its_redis_is_refused(
-        self, desk: Desk, settings: Settings, engine: Engine, worker: BookingWorker
-    ) -> None:
-        event = desk.open_events(1)[0]
-        desk.book_each(event)
-        desk.redis.set(keys.INSTALLATION, f"{uuid.uuid4()}:8")
-        with pytest.raises(LineUnavailableError):
-            desk.send(event)
-        fresh = LineGate(settings, engine, desk.redis)
-        assert set(fresh.check().problems) == {"installation"}
-        for _ in range(3):
-            worker.run_once()
-        assert desk.count_decided() == 0
-        assert desk.count_undecided() == 8
-
-    def test_it_takes_over_under_a_running_worker(
-        self, desk: Desk, worker: BookingWorker, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Somebody restores another system's Redis: what waits there is not decided against our database."""
-        monkeypatch.setattr("worker.booking_worker.BACK_OFF_SECONDS", (0.0,))
-        event = desk.open_events(1)[0]
-        desk.book(event)
-        worker.run_once()
-        assert desk.count_decided() == 1
-        desk.book(event)
-        desk.redis.set(keys.INSTALLATION, f"{uuid.uuid4()}:8")
-        desk.redis.delete(*(keys.claim_token(partition) for partition in range(8)))
-        for _ in range(5):
-            worker.run_once()
-        assert desk.count_decided() == 1
-
-    def test_another_number_of_partitions_is_refused(
-        self, desk: Desk, settings: Settings, engine: Engine
-    ) -> None:
-        other = replace(settings, partitions=16)
-        assert set(LineGate(other, engine, desk.redis).check().problems) == {"installation"}
-
-
-class TestRedisForgetsEverything:
-    def test_while_requests_wait(self, desk: Desk, settings: Settings, engine: Engine) -> None:
-        event = desk.open_events(1, capacity=6)[0]
-        desk.book_each(event, desk.users[:4])
-        recover(settings, engine)
-        desk.book_each(event, desk.users[4:])  # lost: Redis had acknowledged them
-        desk.redis.flushall()
-        kept = [
-            LineClient(desk.settings, desk.redis, LineGate(desk.settings, engine, desk.redis)).accept(
-                NewRequest(
-                    job_id=uuid7(), kind="book", event_id=event, user_id=user, tickets=1, subjects=("f", "u")
-                ),
-                Door(last_arrival=last_arrival),
-            )
-            for user, last_arrival in ((desk.users[4], 4), (desk.users[5], 2), (desk.users[6], 0))
-        ]
-        assert [answer.arrival for answer in kept if isinstance(answer, Accepted)] == [5, 6, 7]
-        recover(settings, engine)
-        assert arrivals(desk, event) == [1, 2, 3, 4, 5, 6, 7]
-        assert [row[1] for row in desk.outcomes(event)] == ["confirmed"] * 6 + ["rejected"]
-        assert found_by_audit(desk) == set()
-
-    @pytest.mark.parametrize("told", [0, 2, 9])
-    def test_numbers_are_issued_again_and_counted(
-        self, desk: Desk, settings: Settings, engine: Engine, told: int
-    ) -> None:
-        """The snapshot that Redis starts from may be old, or Redis older still, or ahead."""
-        event = desk.open_events(1, capacity=6)[0]
-        desk.book_each(event, desk.users[:4])
-        recover(settings, engine)
-        desk.redis.flushall()
-        for user in desk.users[4:]:
-            request = NewRequest(
-                job_id=uuid7(), kind="book", event_id=event, user_id=user, tickets=1, subjects=("f", "u")
-            )
-            assert isinstance(desk.line.accept(request, Door(last_arrival=told)), Accepted)
-        recover(settings, engine)
-        assert arrivals(desk, event) == list(range(1, 9))
-        assert desk.query("select arrivals_reissued from events where id = :id", id=event) == [(4,)]
-        assert desk.book(event).arrival == 9
-        recover(settings, engine)
-        tally = run_audit(settings)
-        assert tally.ok, tally.findings
-        assert sum(count for note, count in tally.notes.items() if "reissued" in note) == 4
-
-    def test_between_commit_and_reply(self, desk: Desk, driver: LineDriver) -> None:
-        event = desk.open_events(1, capacity=4)[0]
-        asked = desk.book_each(event)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("worker.batch.reply", lambda *_, **__: desk.redis.flushall())
-            driver.claim()
-            driver.decide(PARTITION)
-        assert desk.line.find_job(asked[0].job_id) == "absent"  # and the ledger knows
-        desk.assert_kept()
-
-    def test_under_running_workers(self, desk: Desk, settings: Settings) -> None:
-        events = desk.open_events(2, capacity=30)
-        with worker_process(settings) as worker:
-            for _ in range(3):
-                for event in events:
-                    desk.book_each(event)
-                desk.redis.flushall()
-                for event in events:
-                    desk.book_each(event)
-                desk.await_empty()
-            assert worker.poll() is None
-        rows = desk.query("select id, booked, capacity, last_arrival from events where last_arrival > 0")
-        assert all(row.booked <= row.capacity for row in rows)
-        for event in events:
-            assert arrivals(desk, event) == list(range(1, len(arrivals(desk, event)) + 1))
-        # what was accepted after the last loss is decided
-        decided = {row.job_id for row in desk.query("select job_id from decisions")}
-        assert {answer.job_id for _, answer in desk.accepted[-16:]} <= decided
-        assert found_by_audit(desk) == set()

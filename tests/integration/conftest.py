@@ -1,4 +1,4 @@
-"""Who acts in tests over HTTP: a host with their events, an admin, an attendee."""
+"""Who acts in tests over HTTP: a host with their events, an admin, an attendee; and who tampers behind their backs."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from shared.models import User
 from shared.settings import Settings
@@ -52,3 +52,15 @@ def line(settings: Settings, engine: Engine) -> Iterator[StandingLine]:
     line = StandingLine(settings, engine)
     yield line
     line.close()
+
+
+@pytest.fixture
+def tamper(engine: Engine) -> Callable[..., None]:
+    """Changes the database behind everybody's back: no triggers, no foreign keys."""
+
+    def run(statement: str, **values: object) -> None:
+        with engine.begin() as connection:
+            connection.execute(text("set local session_replication_role = replica"))
+            assert connection.execute(text(statement), values).rowcount != 0
+
+    return run

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from shared.services.audit import Tally, audit_tables, snapshot_transaction
+from tests.auditing import audit
 from tests.ledgers import TruthfulLedger, add_users
 
 
@@ -21,25 +21,6 @@ def ledger(engine: Engine) -> TruthfulLedger:
         ledger.book(user)
     ledger.write(engine)
     return ledger
-
-
-@pytest.fixture
-def tamper(engine: Engine) -> Callable[..., None]:
-    """Changes the database behind everybody's back: no triggers."""
-
-    def run(statement: str, **values: object) -> None:
-        with engine.begin() as connection:
-            connection.execute(text("set local session_replication_role = replica"))
-            assert connection.execute(text(statement), values).rowcount != 0
-
-    return run
-
-
-def audit(engine: Engine) -> Tally:
-    tally = Tally()
-    with snapshot_transaction(engine) as session:
-        audit_tables(session, tally)
-    return tally
 
 
 def found(engine: Engine) -> set[tuple[str, int | None, str]]:

@@ -42,16 +42,11 @@ def ledger(engine: Engine, users: list[int]) -> TruthfulLedger:
 
 
 @pytest.fixture
-def tamper(engine: Engine) -> Callable[..., None]:
-    """Changes the database behind everybody's back: no triggers, no foreign keys, no check of the counters."""
-
-    def run(statement: str, **values: object) -> None:
-        with engine.begin() as connection:
-            connection.execute(text("set local session_replication_role = replica"))
-            connection.execute(text("alter table events drop constraint if exists events_never_oversold"))
-            assert connection.execute(text(statement), values).rowcount != 0
-
-    return run
+def tamper(engine: Engine, tamper: Callable[..., None]) -> Callable[..., None]:
+    """Without the check of the counters too: what the watch is for is that the guards have failed."""
+    with engine.begin() as connection:
+        connection.execute(text("alter table events drop constraint events_never_oversold"))
+    return tamper
 
 
 def found(redis: Redis) -> dict[str, int]:
