@@ -6,9 +6,15 @@ from shared.models.base import Base
 from shared.models.bookings import Booking
 from shared.models.decisions import Decision
 from shared.models.events import Event
+from shared.models.follows import Follow
 from shared.models.idempotency import IdempotencyKey
+from shared.models.interests import Interest
 from shared.models.line import ControlRequest, LineState
+from shared.models.notifications import Notification
+from shared.models.organizations import Organization, OrganizationMember
+from shared.models.outbox import OutboxMessage
 from shared.models.users import User
+from shared.models.waitlist import Offer, WaitlistEntry
 
 __all__ = [
     "AuditLogEntry",
@@ -17,10 +23,18 @@ __all__ = [
     "ControlRequest",
     "Decision",
     "Event",
+    "Follow",
     "IdempotencyKey",
+    "Interest",
     "LineState",
     "LoginFailure",
+    "Notification",
+    "Offer",
+    "Organization",
+    "OrganizationMember",
+    "OutboxMessage",
     "RefreshToken",
     "RevokedToken",
     "User",
+    "WaitlistEntry",
 ]

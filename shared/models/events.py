@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import Computed, ForeignKey, Identity, Integer, LargeBinary
-from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import Base
@@ -20,6 +20,7 @@ class Event(Base):
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     host_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    organization_id: Mapped[int | None] = mapped_column(ForeignKey("organizations.id"))
     title: Mapped[str]
     description: Mapped[str] = mapped_column(server_default="")
     venue: Mapped[str] = mapped_column(server_default="")
@@ -35,7 +36,10 @@ class Event(Base):
     currency: Mapped[str] = mapped_column(server_default="EUR")
     capacity: Mapped[int] = mapped_column(Integer)
     booked: Mapped[int] = mapped_column(Integer, server_default="0")
+    offered: Mapped[int] = mapped_column(Integer, server_default="0")
     max_per_booking: Mapped[int] = mapped_column(Integer, server_default="10")
+    waitlist_enabled: Mapped[bool] = mapped_column(server_default="true")
+    waiting: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default="{0,0,0,0,0,0,0,0,0,0}")
     status: Mapped[str] = mapped_column(server_default="draft")
     impressions: Mapped[int] = mapped_column(server_default="0")
     version: Mapped[int] = mapped_column(server_default="1")

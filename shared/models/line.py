@@ -3,7 +3,7 @@
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Integer, LargeBinary, func
+from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import Base
@@ -38,8 +38,18 @@ class ControlRequest(Base):
     event_id: Mapped[int] = mapped_column(ForeignKey("events.id"))
     user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     booking_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("bookings.id"))
+    offer_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("offers.id"))
     acting_as: Mapped[str]
     request_id: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     queued_at: Mapped[datetime | None]
     decided_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index(
+            "control_requests_one_expiry_key",
+            offer_id,
+            unique=True,
+            postgresql_where=text("kind = 'expire_offer' and decided_at is null"),
+        ),
+    )
