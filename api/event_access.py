@@ -3,7 +3,7 @@
 from api.auth import optional_actor
 from shared.db import Session
 from shared.domain.events import DRAFT
-from shared.domain.permissions import Actor, may_manage_event
+from shared.domain.permissions import MANAGERS_ONLY, Actor, may_manage_event
 from shared.errors import GuichetError, NotFoundError
 from shared.store.events import EventRow, find_event
 
@@ -16,7 +16,7 @@ def get_readable_event(session: Session, event_id: int) -> EventRow:
     event = find_event(session, event_id)
     if event is not None and event.status == DRAFT:
         actor = optional_actor(session)
-        if actor is None or not may_manage_event(actor, event.host_id):
+        if actor is None or not _manages(actor, event):
             event = None
     if event is None:
         raise NotFoundError("event_not_found")
@@ -26,9 +26,13 @@ def get_readable_event(session: Session, event_id: int) -> EventRow:
 def get_managed_event(session: Session, actor: Actor, event_id: int) -> EventRow:
     """The event, if `actor` manages it; raises `event_not_found`, or `forbidden` when it is public."""
     event = find_event(session, event_id)
-    manages = event is not None and may_manage_event(actor, event.host_id)
+    manages = event is not None and _manages(actor, event)
     if event is None or (event.status == DRAFT and not manages):
         raise NotFoundError("event_not_found")
     if not manages:
-        raise GuichetError("forbidden", "Only its host and admins may do this.")
+        raise GuichetError("forbidden", MANAGERS_ONLY)
     return event
+
+
+def _manages(actor: Actor, event: EventRow) -> bool:
+    return may_manage_event(actor, host_id=event.host_id, organization_id=event.organization_id)

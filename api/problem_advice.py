@@ -20,6 +20,7 @@ ADVICE: Final[dict[str, str]] = {
     "job_not_found": "Check the job id, and that you are signed in as the one who asked.",
     "task_not_found": "Look at the list of failed tasks; a booking request is none, its decision is final.",
     "user_not_found": "Check the user's id. Only admins see accounts other than their own.",
+    "organization_not_found": "Check the organization's id. Who belongs to it is shown to its members and admins only.",
     "method_not_allowed": "Use one of the methods in the Allow header.",
     "email_taken": "Log in to that account, or use another address.",
     "capacity_below_committed": "Choose a capacity of at least `booked`, or wait for cancellations.",

@@ -34,6 +34,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "job_not_found": (404, "There is no such request."),
     "task_not_found": (404, "There is no such background task."),
     "user_not_found": (404, "There is no such user."),
+    "organization_not_found": (404, "There is no such organization, or its members are not yours to see."),
     "method_not_allowed": (405, "This address does not take this method; see Allow."),
     "email_taken": (409, "An account with this e-mail address exists."),
     "capacity_below_committed": (409, "More tickets are booked than the new capacity has."),

@@ -2,6 +2,7 @@
 
 import itertools
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import Engine, func, select
 from shared.clock import utc_now
 from shared.db import transaction
 from shared.domain.ledger import GENESIS
-from shared.models import Event, User
+from shared.models import Event, Organization, OrganizationMember, User
 from shared.services import audit_log
 from shared.services.event_ledger import append_event_set
 from shared.services.tokens import mint_access_token
@@ -100,6 +101,30 @@ def make_event(engine: Engine, *, host: User | None = None, **fields: Any) -> Ev
         session.flush()
         session.refresh(event)
     return event
+
+
+def make_organization(
+    engine: Engine, *, owners: Sequence[User] = (), members: Sequence[User] = (), **fields: Any
+) -> Organization:
+    """An organization and who belongs to it, the owners longer than the members."""
+    with transaction(engine) as session:
+        organization = Organization(**{"name": f"Organization {next(_numbers)}", **fields})
+        session.add(organization)
+        session.flush()
+        now: datetime = session.execute(select(func.now())).scalar_one()
+        people = [*((user, "owner") for user in owners), *((user, "member") for user in members)]
+        session.add_all(
+            OrganizationMember(
+                organization_id=organization.id,
+                user_id=user.id,
+                role=role,
+                created_at=now + timedelta(seconds=number - len(people)),
+            )
+            for number, (user, role) in enumerate(people)
+        )
+        session.flush()
+        session.refresh(organization)
+    return organization
 
 
 def auth_header(app: Flask, user: User, *, family_id: uuid.UUID | None = None) -> dict[str, str]:

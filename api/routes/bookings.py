@@ -138,7 +138,10 @@ def cancel_registration(event_id: int) -> Response:
         identity,
         event_id=event_id,
         booking_id=booking["id"],
-        acting_as=acting_as_for_booking(actor, owner_id=actor.user_id, host_id=event.host_id) or "owner",
+        acting_as=acting_as_for_booking(
+            actor, owner_id=actor.user_id, host_id=event.host_id, organization_id=event.organization_id
+        )
+        or "owner",
         default_wait=WAIT_DEFAULT_SECONDS,
     )
 
@@ -247,7 +250,10 @@ def cancel(booking_id: uuid.UUID) -> Response:
 def _reachable(booking: dict[str, Any] | None, actor: Actor) -> tuple[dict[str, Any], Any]:
     """The booking and the right under which the actor reaches it; somebody else's is not there."""
     acting_as = booking and acting_as_for_booking(
-        actor, owner_id=booking["user_id"], host_id=booking["host_id"]
+        actor,
+        owner_id=booking["user_id"],
+        host_id=booking["host_id"],
+        organization_id=booking["organization_id"],
     )
     if booking is None or acting_as is None:
         raise NotFoundError("booking_not_found")
@@ -261,4 +267,5 @@ def _whose(session: Session, actor: Actor, event_id: int | None) -> int | None:
     if event_id is None:
         return actor.user_id
     event = get_readable_event(session, event_id)
-    return None if may_manage_event(actor, event.host_id) else actor.user_id
+    manages = may_manage_event(actor, host_id=event.host_id, organization_id=event.organization_id)
+    return None if manages else actor.user_id

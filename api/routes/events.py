@@ -44,6 +44,7 @@ _CHANGE_PROBLEMS: Final = (
     "event_code_taken",
     "event_has_bookings",
     "event_over",
+    "organization_not_found",
 )
 
 
@@ -59,17 +60,12 @@ _CHANGE_PROBLEMS: Final = (
     },
 )
 def list_all() -> Response:
-    """Lists what is coming, or what the filters say; hosts and admins see drafts of theirs too."""
+    """Lists what is coming, or what the filters say; whoever manages drafts sees them too."""
     query = load_query(_LIST)
     asked = page_request(query, EVENT_SORTS)
     with transaction(get_container().engine) as session:
         viewer = optional_actor(session)
-        filters = event_filters(
-            query,
-            viewer_id=None if viewer is None else viewer.user_id,
-            viewer_is_admin=viewer is not None and viewer.is_admin,
-        )
-        page = list_events(session, filters, asked)
+        page = list_events(session, event_filters(query, viewer), asked)
     documents = [event_document(make_event_row(row)) for row in page.rows]
     document, headers = list_document(documents, page, asked)
     return cached_response(
@@ -93,7 +89,7 @@ def list_all() -> Response:
     problems=("event_not_found",),
 )
 def show(event_id: int) -> Response:
-    """Shows an event; a draft only to its host and admins. Counts the look, without a write."""
+    """Shows an event; a draft only to who manages it. Counts the look, without a write."""
     with transaction(get_container().engine) as session:
         event = get_readable_event(session, event_id)
     if request.method == "GET":  # HEAD is answered here too
@@ -109,7 +105,7 @@ def show(event_id: int) -> Response:
     answers={
         201: Answer("The new event.", EventDocument, headers=("Location", *_CACHED, "Idempotency-Replayed"))
     },
-    problems=("event_code_taken",),
+    problems=("event_code_taken", "organization_not_found"),
     request_headers=("Idempotency-Key",),
 )
 def create() -> Response:

@@ -18,6 +18,18 @@ class HostDocument(StrictSchema):
     name = fields.String(required=True, metadata=about("The host's name.", "Clara Schumann"))
 
 
+class EventOrganizationDocument(StrictSchema):
+    """Who stands behind an event."""
+
+    id = StrictInteger(required=True, minimum=1, metadata=about("The organization's id.", 3))
+    name = fields.String(required=True, metadata=about("Its name.", "Cello Festival"))
+    logo_url = fields.String(
+        required=True,
+        allow_none=True,
+        metadata=about("Its logo, if any.", "https://cellofestival.example/logo.svg"),
+    )
+
+
 class EventDocument(StrictSchema):
     """An event, as it was when it was read."""
 
@@ -70,8 +82,11 @@ class EventDocument(StrictSchema):
         validate=validate.OneOf(get_args(Sales)),
         metadata=about("Derived: what a booking request would meet now.", "open"),
     )
-    organization = fields.Dict(
-        required=True, allow_none=True, metadata=about("null: there are no organizations yet.")
+    organization = fields.Nested(
+        EventOrganizationDocument,
+        required=True,
+        allow_none=True,
+        metadata=about("Who stands behind it; null where that is its host alone."),
     )
     host = fields.Nested(HostDocument, required=True, metadata=about("Whose event it is."))
     impressions = StrictInteger(

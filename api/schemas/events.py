@@ -14,6 +14,7 @@ from api.schemas.bookings import BOOKING_STATUSES
 from shared.clock import rfc3339, rfc3339_or_none
 from shared.domain.currencies import CURRENCIES
 from shared.domain.events import CANCELLED, COMPLETED, DRAFT, SCHEDULED, sales_state, shown_status
+from shared.domain.permissions import Actor
 from shared.store.events import EventFilters, EventRow
 
 CAPACITY_MAX: Final = 10_000_000
@@ -109,7 +110,12 @@ class EventSchema(StrictSchema):
     )
     status = fields.String(
         validate=validate.OneOf([DRAFT, SCHEDULED, CANCELLED]),
-        metadata=about("A draft is shown to its host only; cancelled calls the event off.", SCHEDULED),
+        metadata=about("A draft is shown to who manages it; cancelled calls the event off.", SCHEDULED),
+    )
+    organization_id = StrictInteger(
+        minimum=1,
+        allow_none=True,
+        metadata=about("The organization that it belongs to, one of one's own; null for none.", 3),
     )
 
 
@@ -118,7 +124,7 @@ class NewEventSchema(EventSchema):
 
     status = fields.String(
         validate=validate.OneOf([DRAFT, SCHEDULED]),
-        metadata=about("A draft, the default, is shown to its host only.", SCHEDULED),
+        metadata=about("A draft, the default, is shown to who manages it.", SCHEDULED),
     )
 
 
@@ -135,6 +141,7 @@ class EventListSchema(PagingSchema):
     starts_from = Instant(metadata=about("Only what starts then or later."))
     starts_to = Instant(metadata=about("Only what starts then or earlier."))
     host_id = QueryInteger(minimum=1, metadata=about("Only this host's."))
+    organization_id = QueryInteger(minimum=1, metadata=about("Only this organization's."))
     available_only = QueryBoolean(metadata=about("Only what still has tickets, and whose sale is not over."))
 
 
@@ -165,13 +172,23 @@ class AttendeeListSchema(PagingSchema):
     )
 
 
-_FILTERS: Final = ("status", "category", "search", "starts_from", "starts_to", "host_id", "available_only")
+_FILTERS: Final = (
+    *("status", "category", "search", "starts_from", "starts_to", "host_id", "organization_id"),
+    "available_only",
+)
 
 
-def event_filters(query: Mapping[str, Any], *, viewer_id: int | None, viewer_is_admin: bool) -> EventFilters:
+def event_filters(query: Mapping[str, Any], viewer: Actor | None) -> EventFilters:
     """The filters in a loaded EventListSchema, for this viewer."""
     given = {name: query[name] for name in _FILTERS if name in query}
-    return EventFilters(**given, viewer_id=viewer_id, viewer_is_admin=viewer_is_admin)
+    if viewer is None:
+        return EventFilters(**given)
+    return EventFilters(
+        **given,
+        viewer_id=viewer.user_id,
+        viewer_organization_ids=viewer.organization_ids,
+        viewer_is_admin=viewer.is_admin,
+    )
 
 
 def event_document(event: EventRow) -> dict[str, Any]:
@@ -207,11 +224,21 @@ def event_document(event: EventRow) -> dict[str, Any]:
         "max_per_booking": event.max_per_booking,
         "status": shown_status(event.status, event.ends_at, event.read_at),
         "sales": sales,
-        "organization": None,
+        "organization": _organization(event),
         "host": {"id": event.host_id, "name": event.host_name},
         "impressions": event.impressions,
         "created_at": rfc3339(event.created_at),
         "updated_at": rfc3339(event.updated_at),
+    }
+
+
+def _organization(event: EventRow) -> dict[str, Any] | None:
+    if event.organization_id is None:
+        return None
+    return {
+        "id": event.organization_id,
+        "name": event.organization_name,
+        "logo_url": event.organization_logo_url,
     }
 
 

@@ -39,6 +39,7 @@ class EventFields:
     currency: str = "EUR"
     max_per_booking: int = 10
     status: str = DRAFT
+    organization_id: int | None = None
 
 
 FIELD_NAMES: Final = tuple(field.name for field in fields(EventFields))

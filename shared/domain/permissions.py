@@ -1,19 +1,24 @@
 """Who may do what."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Role = Literal["attendee", "host", "admin"]
 ActingAs = Literal["owner", "host", "admin", "account"]
 
+MANAGERS_ONLY: Final = "Only its host, its organization's members and admins may do this."
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody signed in, with the role that the database knows (never the token's claim)."""
+    """Somebody signed in, with the role and the organizations that the database knows, read for this request
+    (never the token's claim).
+    """
 
     user_id: int
     role: Role
     family_id: str = ""
+    organization_ids: frozenset[int] = frozenset()
 
     @property
     def is_admin(self) -> bool:
@@ -26,18 +31,30 @@ def may_create_events(actor: Actor) -> bool:
     return actor.role in ("host", "admin")
 
 
-def may_manage_event(actor: Actor, host_id: int) -> bool:
-    """Its host and admins: change, delete, call off, see drafts and attendees."""
-    return actor.is_admin or actor.user_id == host_id
+def may_place_events(actor: Actor, organization_id: int) -> bool:
+    """The organization's members and admins: let an event belong to it."""
+    return actor.is_admin or organization_id in actor.organization_ids
 
 
-def acting_as_for_booking(actor: Actor, *, owner_id: int, host_id: int) -> ActingAs | None:
+def hosts_event(actor: Actor, *, host_id: int, organization_id: int | None) -> bool:
+    """Its host and the members of its organization (None: it belongs to none) are the same to an event."""
+    return actor.user_id == host_id or organization_id in actor.organization_ids
+
+
+def may_manage_event(actor: Actor, *, host_id: int, organization_id: int | None) -> bool:
+    """Whoever hosts it and admins: change, delete, call off, see drafts and attendees."""
+    return actor.is_admin or hosts_event(actor, host_id=host_id, organization_id=organization_id)
+
+
+def acting_as_for_booking(
+    actor: Actor, *, owner_id: int, host_id: int, organization_id: int | None
+) -> ActingAs | None:
     """The right under which `actor` may see and cancel a booking; None when the booking is none of theirs.
 
-    An owner who is also host or admin acts with the stronger right: no cancellation deadline.
+    An owner who also hosts the event or is an admin acts with the stronger right: no cancellation deadline.
     """
     if actor.is_admin:
         return "admin"
-    if actor.user_id == host_id:
+    if hosts_event(actor, host_id=host_id, organization_id=organization_id):
         return "host"
     return "owner" if actor.user_id == owner_id else None

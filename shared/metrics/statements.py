@@ -15,7 +15,9 @@ OPERATIONS: Final = frozenset({"select", "insert", "update", "delete"})
 TABLES: Final = frozenset(
     {
         "alembic_version", "audit_log", "bookings", "control_requests", "decisions", "drain_marks", "events",
-        "idempotency_keys", "line_state", "login_failures", "pg_locks", "refresh_tokens", "revoked_tokens", "users",
+        "follows", "idempotency_keys", "interests", "line_state", "login_failures", "notifications", "offers",
+        "organization_members", "organizations", "outbox", "pg_locks", "refresh_tokens", "revoked_tokens", "users",
+        "waitlist_entries",
     }
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from shared.domain.accounts import ANONYMISED_NAME, anonymised_email, find_password_fault
 from shared.domain.permissions import Actor
 from shared.errors import InvalidInputError
-from shared.models import Booking, ControlRequest, Event, RevokedToken, User
+from shared.models import Booking, ControlRequest, Event, OrganizationMember, RevokedToken, User
 from shared.services import audit_log, control_requests, credentials, token_families, users
 from shared.services.credentials import Attempt
 from shared.services.events import call_off_for_account
@@ -80,15 +80,22 @@ def change_password(
 
 
 def find_actor(session: Session, *, user_id: int, family_id: str, subjects: Iterable[str]) -> Actor | None:
-    """Who acts, in the role of now; None when the account is closed or a subject revoked. One round trip."""
-    user = session.execute(
-        select(User.role).where(
+    """Who acts, in the role and the organizations of now; None when the account is closed or a subject revoked.
+    One round trip.
+    """
+    rows = session.execute(
+        select(User.role, OrganizationMember.organization_id)
+        .outerjoin(OrganizationMember, OrganizationMember.user_id == User.id)
+        .where(
             User.id == user_id,
             User.deleted_at.is_(None),
             ~exists().where(RevokedToken.subject.in_(list(subjects))),
         )
-    ).one_or_none()
-    return None if user is None else Actor(user_id, user.role, family_id)
+    ).all()
+    if not rows:
+        return None
+    memberships = frozenset(row.organization_id for row in rows) - {None}
+    return Actor(user_id, rows[0].role, family_id, memberships)
 
 
 def close_account(

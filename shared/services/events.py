@@ -20,12 +20,20 @@ from shared.domain.events import (
     is_completed,
     merge,
 )
-from shared.domain.permissions import ActingAs, Actor, may_create_events, may_manage_event
+from shared.domain.permissions import (
+    MANAGERS_ONLY,
+    ActingAs,
+    Actor,
+    hosts_event,
+    may_create_events,
+    may_manage_event,
+)
 from shared.domain.requests import CALL_OFF
 from shared.errors import GuichetError, NotFoundError, RefusedError
 from shared.models import Event
 from shared.services import control_requests
 from shared.services.event_ledger import lock_event, lock_events_of_host, record_change
+from shared.services.organizations import HeldOrganizations, check_place, hold_organizations
 from shared.store.clock import read_clock
 
 _CODE_CONSTRAINT: Final = "events_code_key"
@@ -34,12 +42,14 @@ _CODE_CONSTRAINT: Final = "events_code_key"
 def create_event(session: Session, *, actor: Actor, values: Mapping[str, Any], request_id: str | None) -> int:
     """Creates an event hosted by `actor` and returns its id.
 
-    Raises `forbidden`, InvalidInputError, `event_code_taken`.
+    Raises `forbidden`, `organization_not_found`, InvalidInputError, `event_code_taken`.
     """
     if not may_create_events(actor):
         raise GuichetError("forbidden")
+    held = hold_organizations(session, actor, wanted_id=values.get("organization_id"))
     now = read_clock(session)
     wanted = complete(values)
+    check_place(held, wanted.organization_id)
     check_new(wanted, now=now)
     event = Event(host_id=actor.user_id, created_at=now, updated_at=now, **_columns(wanted))
     session.add(event)
@@ -63,20 +73,25 @@ def change_event(
     request_id: str | None,
 ) -> list[uuid.UUID]:
     """Changes the given fields, or with `whole` replaces them all (what is absent goes back to its default,
-    but `status` stays: leaving it out must not take an event off sale).
+    but `status` and `organization_id` stay: leaving them out must not take an event off sale, or away from those
+    who manage it).
 
     `versions` are those that the caller accepts to overwrite, None any. Returns the job ids to put into the
     line after the commit. Nothing changed means nothing written. Raises `event_not_found`, `forbidden`,
-    `precondition_failed` and what `check_change` raises.
+    `precondition_failed`, `organization_not_found` and what `check_change` raises.
     """
-    event = _lock_managed(session, actor, event_id, versions)
+    held = hold_organizations(session, actor, wanted_id=values.get("organization_id"))
+    event = _lock_managed(session, held, event_id, versions)
     now = read_clock(session)
     current = _fields(event)
-    wanted = complete({"status": current.status, **values}) if whole else merge(current, values)
+    kept = {"status": current.status, "organization_id": current.organization_id}
+    wanted = complete({**kept, **values}) if whole else merge(current, values)
     changes = _differences(current, wanted)
     if not changes:
         return []
     check_change(current, wanted, booked=event.booked, now=now)
+    if "organization_id" in changes:
+        check_place(held, wanted.organization_id)
     for name in changes:
         setattr(event, name, getattr(wanted, name))
     called_off = wanted.status == CANCELLED
@@ -86,7 +101,8 @@ def change_event(
     record_change(session, event, action, changes, actor_id=actor.user_id, now=now, request_id=request_id)
     jobs = []
     if called_off:
-        acting_as: ActingAs = "host" if actor.user_id == event.host_id else "admin"
+        is_host = hosts_event(held.actor, host_id=event.host_id, organization_id=current.organization_id)
+        acting_as: ActingAs = "host" if is_host else "admin"
         jobs.append(_request_call_off(session, event, actor.user_id, acting_as, request_id))
     session.flush()
     return jobs
@@ -96,7 +112,7 @@ def delete_event(
     session: Session, *, actor: Actor, event_id: int, versions: Collection[int] | None, request_id: str | None
 ) -> None:
     """Hides the event and frees its code. Raises as `change_event`, and `event_has_bookings`."""
-    event = _lock_managed(session, actor, event_id, versions)
+    event = _lock_managed(session, hold_organizations(session, actor), event_id, versions)
     if event.booked:
         raise RefusedError("event_has_bookings", booked=event.booked)
     _hide(session, event, actor_id=actor.user_id, now=read_clock(session), request_id=request_id)
@@ -130,13 +146,17 @@ def call_off_for_account(
     return jobs
 
 
-def _lock_managed(session: Session, actor: Actor, event_id: int, versions: Collection[int] | None) -> Event:
+def _lock_managed(
+    session: Session, held: HeldOrganizations, event_id: int, versions: Collection[int] | None
+) -> Event:
     event = lock_event(session, event_id)
-    manages = event is not None and may_manage_event(actor, event.host_id)
+    manages = event is not None and may_manage_event(
+        held.actor, host_id=event.host_id, organization_id=event.organization_id
+    )
     if event is None or event.deleted_at is not None or (event.status == DRAFT and not manages):
         raise NotFoundError("event_not_found")
     if not manages:
-        raise GuichetError("forbidden", "Only its host and admins may do this.")
+        raise GuichetError("forbidden", MANAGERS_ONLY)
     if versions is not None and event.version not in versions:
         raise GuichetError("precondition_failed", version=event.version)
     return event

@@ -10,7 +10,8 @@ from shared.store.paging import ListQuery, Page, PageRequest, fetch_page
 
 _COLUMNS: Final = """
     b.id, b.reference, b.event_id, b.user_id, b.tickets, b.status, b.price_minor, b.currency, b.arrival,
-    b.created_at, b.cancelled_at, e.title, e.venue, e.starts_at, e.host_id
+    b.created_at, b.cancelled_at, e.title, e.venue, e.starts_at, e.host_id,
+    e.organization_id
 """
 _TABLES: Final = "bookings b join events e on e.id = b.event_id"
 _KEYS: Final = {"created_at": "b.id", "starts_at": "e.starts_at"}

@@ -5,7 +5,7 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from shared.store.events import EVENT_COLUMNS
+from shared.store.events import EVENT_COLUMNS, EVENT_TABLES
 from shared.store.paging import ListQuery, Page, PageRequest, fetch_page
 
 # Booking ids are UUIDv7, so their order is that of the bookings.
@@ -52,7 +52,7 @@ def list_registrations(session: Session, *, user_id: int, page: PageRequest) -> 
     """Events with a live booking of the user, by booking; rows for `make_event_row`, with `registered_at`."""
     query = ListQuery(
         columns=f"{EVENT_COLUMNS}, b.created_at as registered_at",
-        tables="bookings b join events e on e.id = b.event_id join users u on u.id = e.host_id",
+        tables=f"{EVENT_TABLES} join bookings b on b.event_id = e.id",
         conditions=["b.user_id = :user_id", "b.status <> 'cancelled'"],
         parameters={"user_id": user_id},
         key="b.id",

@@ -21,6 +21,9 @@ class EventRow:
     id: int
     host_id: int
     host_name: str
+    organization_id: int | None
+    organization_name: str | None
+    organization_logo_url: str | None
     title: str
     description: str
     venue: str
@@ -57,8 +60,8 @@ class EventRow:
 class EventFilters:
     """What a list of events shows. Without `status` and `starts_…` it shows what is not over yet.
 
-    `viewer_id` sees drafts of their own, an admin all of them, None no drafts. `on_sale` is the slots list:
-    published, and the sale is open or will be.
+    `viewer_id` sees drafts of their own and of `viewer_organization_ids`, an admin all of them, None no drafts.
+    `on_sale` is the slots list: published, and the sale is open or will be.
     """
 
     status: str | None = None
@@ -67,20 +70,25 @@ class EventFilters:
     starts_from: datetime | None = None
     starts_to: datetime | None = None
     host_id: int | None = None
+    organization_id: int | None = None
     available_only: bool = False
     on_sale: bool = False
     viewer_id: int | None = None
+    viewer_organization_ids: frozenset[int] = frozenset()
     viewer_is_admin: bool = False
 
 
 EVENT_COLUMNS: Final = """
-    e.id, e.host_id, u.name as host_name, e.title, e.description, e.venue, e.category, e.code, e.time_zone,
+    e.id, e.host_id, u.name as host_name, e.organization_id, o.name as organization_name,
+    o.logo_url as organization_logo_url, e.title, e.description, e.venue, e.category, e.code, e.time_zone,
     e.starts_at, e.ends_at, e.sales_open_at, e.sales_close_at, e.sales_paused, e.price_minor, e.currency,
     e.capacity, e.booked, e.max_per_booking, e.status, e.impressions, e.version, e.last_number, e.last_hash,
     e.created_at, e.updated_at, now() as read_at,
     (select l.paused and (l.resume_at is null or l.resume_at > now()) from line_state l) as line_paused
 """
-EVENT_TABLES: Final = "events e join users u on u.id = e.host_id"
+EVENT_TABLES: Final = (
+    "events e join users u on u.id = e.host_id left join organizations o on o.id = e.organization_id"
+)
 
 # sort parameter → column; each has an index on (column, id).
 SORT_COLUMNS: Final = {
@@ -122,10 +130,22 @@ def list_events(session: Session, filters: EventFilters, page: PageRequest) -> P
     return fetch_page(session, query, page)
 
 
+_NO_DRAFTS_OF_OTHERS: Final = (
+    "(e.status <> 'draft' or e.host_id = :viewer_id "
+    "or e.organization_id = any(cast(:viewer_organization_ids as bigint[])))"
+)
+
+
 def _clauses(filters: EventFilters) -> Iterator[tuple[str, dict[str, Any]]]:
     """The conditions of `filters`, each with its parameters."""
     if not filters.viewer_is_admin:
-        yield "(e.status <> 'draft' or e.host_id = :viewer_id)", {"viewer_id": filters.viewer_id}
+        yield (
+            _NO_DRAFTS_OF_OTHERS,
+            {
+                "viewer_id": filters.viewer_id,
+                "viewer_organization_ids": sorted(filters.viewer_organization_ids),
+            },
+        )
     yield from ((clause, {}) for clause in _state_clauses(filters))
     if filters.category is not None:
         yield "lower(e.category) = lower(:category)", {"category": filters.category}
@@ -137,6 +157,8 @@ def _clauses(filters: EventFilters) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "e.starts_at <= :starts_to", {"starts_to": filters.starts_to}
     if filters.host_id is not None:
         yield "e.host_id = :host_id", {"host_id": filters.host_id}
+    if filters.organization_id is not None:
+        yield "e.organization_id = :organization_id", {"organization_id": filters.organization_id}
 
 
 # Nothing lasts longer than MAX_DURATION, so an index on starts_at need not be read further back for what is

@@ -6,11 +6,18 @@ import pytest
 from shared.domain.allocation import decide
 from shared.domain.outcomes import REASONS, rejected
 from shared.domain.partitions import partition_of, queue_name
-from shared.domain.permissions import Actor, acting_as_for_booking, may_create_events, may_manage_event
+from shared.domain.permissions import (
+    Actor,
+    acting_as_for_booking,
+    may_create_events,
+    may_manage_event,
+    may_place_events,
+)
 from shared.domain.results import result_document
 from tests.snapshots import NOW, event_state, request, snapshot_of
 
 ATTENDEE, HOST, ADMIN = Actor(1, "attendee"), Actor(2, "host"), Actor(3, "admin")
+MEMBER = Actor(4, "attendee", organization_ids=frozenset({7, 8}))
 
 
 class TestResultDocument:
@@ -59,22 +66,38 @@ class TestPermissions:
     def test_hosts_and_admins_create_events(self):
         assert [may_create_events(actor) for actor in (ATTENDEE, HOST, ADMIN)] == [False, True, True]
 
-    def test_its_host_and_admins_manage_an_event(self):
-        assert [may_manage_event(actor, 2) for actor in (ATTENDEE, HOST, ADMIN)] == [False, True, True]
-        assert not may_manage_event(HOST, 9)
+    @pytest.mark.parametrize("organization_id", [None, 7, 9])
+    def test_its_host_its_organization_and_admins_manage_an_event(self, organization_id):
+        def may(actor, host_id=2):
+            return may_manage_event(actor, host_id=host_id, organization_id=organization_id)
+
+        assert [may(actor) for actor in (ATTENDEE, HOST, ADMIN)] == [False, True, True]
+        assert not may(HOST, 9)
+        assert may(MEMBER) is (organization_id == 7)
+
+    def test_members_and_admins_put_events_into_an_organization(self):
+        assert [may_place_events(actor, 7) for actor in (HOST, MEMBER, ADMIN)] == [False, True, True]
+        assert not may_place_events(MEMBER, 9)
 
     @pytest.mark.parametrize(
-        ("actor", "owner_id", "host_id", "right"),
+        ("actor", "owner_id", "host_id", "organization_id", "right"),
         [
-            (ATTENDEE, 1, 2, "owner"),
-            (ATTENDEE, 9, 2, None),
-            (HOST, 1, 2, "host"),
-            (HOST, 2, 2, "host"),
-            (HOST, 2, 9, "owner"),
-            (HOST, 1, 9, None),
-            (ADMIN, 1, 2, "admin"),
-            (ADMIN, 3, 2, "admin"),
+            (ATTENDEE, 1, 2, 7, "owner"),
+            (ATTENDEE, 9, 2, None, None),
+            (HOST, 1, 2, None, "host"),
+            (HOST, 2, 2, 7, "host"),
+            (HOST, 2, 9, None, "owner"),
+            (HOST, 1, 9, 7, None),
+            (MEMBER, 1, 2, 7, "host"),
+            (MEMBER, 4, 2, 8, "host"),
+            (MEMBER, 4, 2, 9, "owner"),
+            (MEMBER, 1, 2, None, None),
+            (ADMIN, 1, 2, None, "admin"),
+            (ADMIN, 3, 2, 7, "admin"),
         ],
     )
-    def test_the_strongest_right_counts(self, actor, owner_id, host_id, right):
-        assert acting_as_for_booking(actor, owner_id=owner_id, host_id=host_id) == right
+    def test_the_strongest_right_counts(self, actor, owner_id, host_id, organization_id, right):
+        acting_as = acting_as_for_booking(
+            actor, owner_id=owner_id, host_id=host_id, organization_id=organization_id
+        )
+        assert acting_as == right
