@@ -22,6 +22,7 @@ from shared.metrics.families import (
 )
 from shared.metrics.files import Totals
 from shared.services.line_figures import PostgresFigures, RedisFigures
+from shared.store.outbox import Backlog
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -146,3 +147,18 @@ def _of_postgres(figures: PostgresFigures, partitions: int) -> Iterator[Metric]:
         slots.add_metric([str(event_id)], left)
     yield slots
     yield GaugeMetricFamily("active_sessions", "Log-ins that can still be refreshed.", figures.log_ins)
+    yield from _outbox(figures.outbox)
+
+
+def _outbox(backlog: Backlog) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "outbox_messages", "Messages that wait to be told on; counted to 100,000.", backlog.waiting
+    )
+    yield GaugeMetricFamily(
+        "outbox_oldest_seconds",
+        "How long the oldest of them has waited; 0 when none does.",
+        backlog.oldest_seconds,
+    )
+    yield GaugeMetricFamily(
+        "outbox_set_aside", "Messages that could not be told on and are kept.", backlog.set_aside
+    )

@@ -10,6 +10,7 @@ from shared.db import make_engine
 from shared.line.client import ScriptRunner, make_redis
 from shared.services.line import LineClient
 from shared.services.line_gate import LineGate
+from shared.services.outbox import Handler
 from shared.settings import Settings
 from worker.batch import BatchRunner
 from worker.booking_worker import BookingWorker, make_worker_name
@@ -33,8 +34,13 @@ def make_task_worker(settings: Settings, hostname: str, pid: int) -> TaskWorker:
     redis = make_redis(settings.redis_url)
     engine = make_engine(settings.database_url, pool_size=2)
     line = LineClient(settings, redis, LineGate(settings, engine, redis))
-    schedule = Schedule(engine, line, redis)
+    schedule = Schedule(engine, line, redis, handlers=make_handlers())
     return TaskWorker(settings, schedule, name_prefix=f"tasks-{hostname.replace('.', '-')}-{pid}")
+
+
+def make_handlers() -> tuple[Handler, ...]:
+    """What is made of the outbox' messages; each handler gets all of them, in this order."""
+    return ()
 
 
 def _wait_for(redis: "Redis") -> None:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ from shared.db import transaction
 from shared.errors import UnavailableError
 from shared.line import keys
 from shared.logs import run_id_var
-from shared.services import accounts, control_requests
+from shared.services import accounts, control_requests, outbox
 from shared.services.ledger_watch import watch_ledger
 from shared.services.line import LineClient
 from shared.store.line_state import list_revocations
@@ -41,12 +41,15 @@ class Entry:
 class Schedule:
     """Runs short entries itself and puts long ones into the task queue."""
 
-    def __init__(self, engine: Engine, line: LineClient, redis: "Redis") -> None:
-        self._engine, self._line, self._redis = engine, line, redis
+    def __init__(
+        self, engine: Engine, line: LineClient, redis: "Redis", *, handlers: Sequence[outbox.Handler]
+    ) -> None:
+        self._engine, self._line, self._redis, self._handlers = engine, line, redis, handlers
         self._queue = Queue(TASK_QUEUE, connection=redis, serializer=JSONSerializer)
         self._stop = threading.Event()
         self.entries = (
             Entry("put_control_requests", 1.0, self._put_control_requests),
+            Entry("drain_outbox", 1.0, self._drain_outbox),
             Entry("release_leftovers", 30.0, self._release_leftovers),
             Entry("feed_revocations", 2.0, self._feed_revocations),
             Entry("watch_ledger", 10.0, self._watch_ledger),
@@ -90,6 +93,9 @@ class Schedule:
 
     def _put_control_requests(self) -> None:
         control_requests.put_into_line(self._engine, self._line)
+
+    def _drain_outbox(self) -> None:
+        outbox.drain(self._engine, self._handlers)
 
     def _release_leftovers(self) -> None:
         with transaction(self._engine) as session:

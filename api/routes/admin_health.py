@@ -14,6 +14,7 @@ from api.responses import NO_STORE, json_response
 from api.schemas.admin_health import (
     AdminHealthDocument,
     machine_document,
+    outbox_document,
     postgres_document,
     rates_document,
     redis_document,
@@ -24,6 +25,7 @@ from shared.db import transaction
 from shared.errors import UnavailableError
 from shared.line.look import look_at_workers
 from shared.services.health import check_readiness
+from shared.services.outbox import look_at_backlog, outbox_warnings
 from shared.services.request_rates import rates_of
 
 blueprint = Blueprint("admin_health", __name__)
@@ -55,6 +57,7 @@ def admin_health() -> Response:
     with transaction(container.engine) as session:
         require_actor(session, "admin")
         postgres = check_postgres(session)
+        backlog = look_at_backlog(session)
     found = check_redis(redis)
     problems, warnings = check_readiness(
         container.gate, redis, partitions=container.settings.partitions, pause=container.snapshots.pause
@@ -65,9 +68,10 @@ def admin_health() -> Response:
         "status": "unready" if problems else "ready",
         "version": _version(),
         "problems": dict(problems),
-        "warnings": dict(warnings),
+        "warnings": {**warnings, **outbox_warnings(backlog)},
         "postgres": postgres_document(postgres),
         "redis": redis_document(found) if isinstance(found, RedisHealth) else None,
+        "outbox": outbox_document(backlog),
         "workers": _workers(container),
         "machine": machine_document(
             machine, uptime_seconds=(utc_now() - machine.process_started_at).total_seconds()

@@ -9,6 +9,7 @@ from api.parsing import StrictSchema
 from shared.clock import rfc3339
 from shared.line.look import WorkerLook
 from shared.services.admin_health import MachineHealth, PostgresHealth, RedisHealth, SettingFound
+from shared.services.outbox import Backlog
 from shared.services.request_rates import RequestRates
 
 
@@ -70,6 +71,14 @@ class RedisHealthDocument(StrictSchema):
         fields.Nested(SettingDocument), required=True, metadata=about("What durability needs.")
     )
     problems = _problems("Settings that could lose what was promised.")
+
+
+class OutboxHealthDocument(StrictSchema):
+    """What happened and is still to be told on: notifications and figures come from it."""
+
+    waiting = _integer("Messages that wait; counted to 100,000.", 3)
+    oldest_seconds = _number("How long the oldest has waited.", 0.4)
+    set_aside = _integer("Messages that could not be told on and are kept.", 0)
 
 
 class WorkerHealthDocument(StrictSchema):
@@ -137,7 +146,7 @@ class AdminHealthDocument(StrictSchema):
         keys=fields.String(),
         values=fields.String(),
         required=True,
-        metadata={**about("As at `/readyz`."), "example": {}},
+        metadata={**about("As at `/readyz`, and the outbox' own."), "example": {}},
     )
     postgres = fields.Nested(PostgresHealthDocument, required=True, metadata=about("PostgreSQL."))
     redis = fields.Nested(
@@ -146,6 +155,7 @@ class AdminHealthDocument(StrictSchema):
         allow_none=True,
         metadata=about("Redis; null when it does not answer, which `problems` says."),
     )
+    outbox = fields.Nested(OutboxHealthDocument, required=True, metadata=about("The outbox."))
     workers = fields.List(
         fields.Nested(WorkerHealthDocument),
         required=True,
@@ -184,6 +194,15 @@ def redis_document(health: RedisHealth) -> dict[str, Any]:
         "aof_rewrite_running": health.aof_rewrite_running,
         "settings": [_setting_document(setting) for setting in health.settings],
         "problems": list(health.problems),
+    }
+
+
+def outbox_document(backlog: Backlog) -> dict[str, Any]:
+    """JSON values."""
+    return {
+        "waiting": backlog.waiting,
+        "oldest_seconds": round(backlog.oldest_seconds, 3),
+        "set_aside": backlog.set_aside,
     }
 
 

@@ -32,6 +32,7 @@ class Event(Base):
     sales_open_at: Mapped[datetime | None]
     sales_close_at: Mapped[datetime]
     sales_paused: Mapped[bool] = mapped_column(server_default="false")
+    sales_announced_at: Mapped[datetime | None]
     price_minor: Mapped[int] = mapped_column(server_default="0")
     currency: Mapped[str] = mapped_column(server_default="EUR")
     capacity: Mapped[int] = mapped_column(Integer)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Identity, func
+from sqlalchemy import Identity, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import Base
@@ -20,8 +20,10 @@ class OutboxMessage(Base):
 
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     topic: Mapped[str]
-    event_id: Mapped[int | None] = mapped_column(ForeignKey("events.id"))
+    event_id: Mapped[int | None]
     from_number: Mapped[int | None]
     to_number: Mapped[int | None]
     payload: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    set_aside_at: Mapped[datetime | None]
+    error: Mapped[str | None]

@@ -12,7 +12,7 @@ from shared.domain.ledger import EVENT_SET, LedgerRow, chain_hash, event_set_fac
 from shared.domain.outcomes import DONE
 from shared.ids import uuid7
 from shared.models import Decision, Event
-from shared.services import audit_log
+from shared.services import audit_log, outbox
 
 BIGINT_MAX: Final = 2**63 - 1
 
@@ -50,7 +50,8 @@ def append_event_set(session: Session, event: Event, *, actor_id: int | None, no
 def append_control_row(
     session: Session, event: Event, kind: str, facts: dict[str, Any], *, actor_id: int | None, now: datetime
 ) -> uuid.UUID:
-    """Writes what the control plane did into the event's ledger and moves the head; returns the row's job id.
+    """Writes what the control plane did into the event's ledger and moves the head; returns the row's job id. The
+    outbox is told of the row.
 
     The event's row must be locked (or new), and `now` read after that (`read_clock`): times in a ledger never
     go back. No round trip of its own before the flush.
@@ -74,6 +75,7 @@ def append_control_row(
     row.hash = chain_hash(event.last_hash, row)
     session.add(Decision(**{name: getattr(row, name) for name in LedgerRow.__slots__}))
     event.last_number, event.last_hash = row.number, row.hash
+    outbox.add_ledger_range(session, event.id, from_number=row.number, to_number=row.number)
     return row.job_id
 
 

@@ -15,6 +15,7 @@ from shared.line.look import PartitionLook, look_at_partitions
 from shared.questions import Question
 from shared.store.figures import count_log_ins, list_claimed, list_slots
 from shared.store.line_state import find_pause
+from shared.store.outbox import Backlog, look_at_backlog
 
 # Counting log-ins and looking at events need not happen at every scrape.
 KEEP_SECONDS: Final = 15.0
@@ -37,6 +38,7 @@ class PostgresFigures:
     claimed: set[int]
     paused: bool
     log_ins: int
+    outbox: Backlog
     slots: Mapping[int, int] = field(default_factory=dict)  # event → tickets left
 
 
@@ -74,5 +76,6 @@ class LineFigures:
                 claimed=list_claimed(session),
                 paused=find_pause(session) is not None,
                 log_ins=log_ins,
+                outbox=look_at_backlog(session),
                 slots=slots,
             )

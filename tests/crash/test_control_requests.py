@@ -17,7 +17,7 @@ PARTITION = 3
 
 @pytest.fixture
 def schedule(desk: Desk, engine: Engine) -> Schedule:
-    return Schedule(engine, desk.line, desk.redis)
+    return Schedule(engine, desk.line, desk.redis, handlers=())
 
 
 def owed(desk: Desk) -> int:

@@ -15,7 +15,7 @@ from worker.schedule import Schedule
 @pytest.fixture
 def schedules(settings, engine, redis_client):
     line = LineClient(settings, redis_client, LineGate(settings, engine, redis_client))
-    yield [Schedule(engine, line, redis_client) for _ in range(2)]
+    yield [Schedule(engine, line, redis_client, handlers=()) for _ in range(2)]
     line.runner.close()
 
 
