@@ -23,6 +23,7 @@ ADVICE: Final[dict[str, str]] = {
     "organization_not_found": "Check the organization's id. Who belongs to it is shown to its members and admins only.",
     "method_not_allowed": "Use one of the methods in the Allow header.",
     "email_taken": "Log in to that account, or use another address.",
+    "last_admin": "Make somebody else an admin on the server (`guichet create-admin`), then repeat it.",
     "capacity_below_committed": "Choose a capacity of at least `booked`, or wait for cancellations.",
     "event_has_bookings": "Call the event off by setting its status to cancelled; every booking is cancelled then.",
     "event_code_taken": "Choose another code, or leave it out.",

@@ -36,6 +36,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "user_not_found": (404, "There is no such user."),
     "organization_not_found": (404, "There is no such organization, or its members are not yours to see."),
     "method_not_allowed": (405, "This address does not take this method; see Allow."),
+    "last_admin": (409, "This is the only admin; make another one first."),
     "email_taken": (409, "An account with this e-mail address exists."),
     "capacity_below_committed": (409, "More tickets are booked than the new capacity has."),
     "event_has_bookings": (409, "The event has live bookings; call it off instead."),

@@ -197,7 +197,7 @@ def change_password() -> Response:
     auth="user",
     body=ConfirmationSchema,
     answers={204: Answer("The account is closed, and anonymised.", headers=_PRIVATE)},
-    problems=_PASSWORD_PROBLEMS,
+    problems=(*_PASSWORD_PROBLEMS, "last_admin"),
 )
 def close_own_account() -> Response:
     """Closes one's account; the password must be shown once more."""

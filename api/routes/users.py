@@ -1,4 +1,4 @@
-"""Users by id, for themselves and for admins; somebody else's is not there."""
+"""Users: the list, for admins; by id, for themselves and for admins, and somebody else's is not there."""
 
 from typing import Final
 
@@ -7,20 +7,51 @@ from flask import Blueprint, Response, g
 from api.auth import require_actor
 from api.container import get_container
 from api.contract import Answer, describe
-from api.parsing import load_body
+from api.paging import list_document, page_request
+from api.parsing import load_body, load_query
 from api.responses import NO_STORE, json_response
 from api.routes.accounts import close_own_account, finish_closing
 from api.schemas.accounts import ClosingSchema
 from api.schemas.requests import EmptySchema
-from api.schemas.users import UserChangeSchema, UserDocument, user_document
+from api.schemas.users import (
+    USER_SORTS,
+    UserChangeSchema,
+    UserDocument,
+    UserListDocument,
+    UserListSchema,
+    user_document,
+    user_row_document,
+)
 from shared.db import transaction
 from shared.services import accounts, users
+from shared.store.users import list_users
 
 blueprint = Blueprint("users", __name__)
+
+_LIST: Final = UserListSchema()
 
 _TAG: Final = "Users"
 _PATH: Final = {"user_id": "The user's id: one's own, or for admins anybody's."}
 _PRIVATE: Final = ("Cache-Control",)
+
+
+@blueprint.get("/users")
+@blueprint.get("/admin/users")
+@describe(
+    tag=_TAG,
+    auth="admin",
+    query=UserListSchema,
+    answers={200: Answer("A page of accounts.", UserListDocument, headers=("Link", "Cache-Control"))},
+)
+def list_all() -> Response:
+    """Lists the accounts that are not closed, the newest first; `search` finds the beginnings of words."""
+    query = load_query(_LIST)
+    asked = page_request(query, USER_SORTS)
+    with transaction(get_container().engine) as session:
+        require_actor(session, "admin")
+        page = list_users(session, role=query.get("role"), search=query.get("search"), page=asked)
+    document, headers = list_document([user_row_document(row) for row in page.rows], page, asked)
+    return json_response(document, headers={**headers, **NO_STORE})
 
 
 @blueprint.get("/users/<int:user_id>")
@@ -46,7 +77,7 @@ def get_user(user_id: int) -> Response:
     body=UserChangeSchema,
     body_optional=True,
     answers={200: Answer("The account as it is now.", UserDocument, headers=_PRIVATE)},
-    problems=("user_not_found", "forbidden", "email_taken"),
+    problems=("user_not_found", "forbidden", "email_taken", "last_admin"),
 )
 def update_user(user_id: int) -> Response:
     """Changes name, e-mail address and, as an admin, role."""
@@ -65,7 +96,7 @@ def update_user(user_id: int) -> Response:
     body=ClosingSchema,
     body_optional=True,
     answers={204: Answer("The account is closed, and anonymised.", headers=_PRIVATE)},
-    problems=("user_not_found", "invalid_credentials", "login_throttled", "overloaded"),
+    problems=("user_not_found", "invalid_credentials", "login_throttled", "last_admin", "overloaded"),
 )
 def close_account(user_id: int) -> Response:
     """Closes an account: one's own with the password as in DELETE /auth/account, as an admin another's."""

@@ -1,10 +1,12 @@
 """A user on the wire."""
 
+from collections.abc import Mapping
 from typing import Any, Final, get_args
 
 from marshmallow import ValidationError, fields, post_load, validate, validates_schema
 
 from api.fields import InstantText, about
+from api.paging import PagingSchema, Sort, list_document_of, sort_field
 from api.parsing import StrictInteger, StrictSchema, Text
 from shared.clock import rfc3339
 from shared.domain.accounts import EMAIL_LENGTH_MAX, NAME_LENGTH_MAX
@@ -15,6 +17,29 @@ REGISTRABLE_ROLES = ("attendee", "host")
 
 _NAME: Final = "Ada Lovelace"
 _EMAIL: Final = "ada@example.org"
+
+
+USER_SORTS: Final = {
+    "created_at": Sort("instant", descending=True),
+    "name": Sort("text"),
+    "email": Sort("text"),
+}
+
+
+class UserListSchema(PagingSchema):
+    """Query of the list of users."""
+
+    sort = sort_field(USER_SORTS)
+    role = fields.String(
+        validate=validate.OneOf(get_args(Role)), metadata=about("Only users with this role.")
+    )
+    search = Text(
+        minimum=1,
+        maximum=200,
+        metadata=about(
+            "Beginnings of words of the name or the e-mail address, in any case; all must be there."
+        ),
+    )
 
 
 class UserDocument(StrictSchema):
@@ -34,6 +59,9 @@ class UserDocument(StrictSchema):
     )
 
 
+UserListDocument: Final = list_document_of(UserDocument)
+
+
 def user_document(user: User) -> dict[str, Any]:
     """`user` of the contract: never a password hash."""
     return {
@@ -42,6 +70,17 @@ def user_document(user: User) -> dict[str, Any]:
         "email": user.email,
         "role": user.role,
         "created_at": rfc3339(user.created_at),
+    }
+
+
+def user_row_document(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, of a row of the list."""
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "email": row["email"],
+        "role": row["role"],
+        "created_at": rfc3339(row["created_at"]),
     }
 
 

@@ -18,6 +18,7 @@ create table interests (
     created_at timestamptz not null default now(),
     primary key (event_id, user_id)
 );
+create index interests_event_idx on interests (event_id, created_at, user_id);
 create index interests_user_idx on interests (user_id, created_at, event_id);
 
 create table follows (

@@ -17,4 +17,7 @@ class Interest(Base):
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (Index("interests_user_idx", user_id, created_at, event_id),)
+    __table_args__ = (
+        Index("interests_event_idx", event_id, created_at, user_id),
+        Index("interests_user_idx", user_id, created_at, event_id),
+    )

@@ -103,8 +103,10 @@ def close_account(
 ) -> ClosedAccount:
     """Closes the account of `user`, whose row is locked: no token counts any more, the row is anonymised.
 
-    Its live bookings are cancelled and its events called off through the line; the ledger stays as it is.
+    Its live bookings are cancelled and its events called off through the line; the ledger stays as it is. Raises
+    RefusedError `last_admin`.
     """
+    users.keep_an_admin(session, user)
     revocations = token_families.revoke_user(session, user.id, settings=settings)
     user.name, user.email, user.password_hash = ANONYMISED_NAME, anonymised_email(user.id), None
     user.deleted_at = user.updated_at = read_clock(session)

@@ -1,6 +1,6 @@
 """Users: making, reading and changing them; admins are made here only, never over HTTP."""
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -13,6 +13,10 @@ from shared.models import User
 from shared.services import audit_log
 from shared.services.token_families import lock_user
 from shared.store.clock import read_clock
+from shared.store.users import has_other_admin
+
+# The two-number advisory locks: 7001 is that of log-ins.
+_ADMINS_LOCK: Final = (7002, 0)
 
 # What a profile has that may be changed, and who may: the role only an admin.
 _OWN_FIELDS = frozenset({"name", "email"})
@@ -61,11 +65,13 @@ def update_user(
 ) -> User:
     """Changes name, e-mail address and, for admins, role; a change by an admin goes into the audit log.
 
-    Raises NotFoundError `user_not_found`, GuichetError `forbidden`, RefusedError `email_taken`.
+    Raises NotFoundError `user_not_found`, GuichetError `forbidden`, RefusedError `email_taken`, `last_admin`.
     """
     user = get_user_locked(session, user_id, actor=actor)
     if not actor.is_admin and not changes.keys() <= _OWN_FIELDS:
         raise GuichetError("forbidden", "Only an admin may change a role.")
+    if changes.get("role", "admin") != "admin":
+        keep_an_admin(session, user)
     before = {name: getattr(user, name) for name in changes}
     user.updated_at = read_clock(session)
     for name, value in changes.items():
@@ -77,6 +83,19 @@ def update_user(
     if actor.is_admin:
         _record(session, user, before, actor_id=actor.user_id, action="user.update", request_id=request_id)
     return user
+
+
+def keep_an_admin(session: Session, user: User) -> None:
+    """Before `user`, whose row is locked, stops being an admin: raises RefusedError `last_admin` if nobody else is one.
+
+    Admins stop one at a time: of two who demote each other at once, the second finds itself the last. No row is
+    locked after this but those of events. Two round trips, none for who is no admin.
+    """
+    if user.role != "admin":
+        return
+    session.execute(select(func.pg_advisory_xact_lock(*_ADMINS_LOCK)))
+    if not has_other_admin(session, user.id):
+        raise RefusedError("last_admin")
 
 
 def make_admin(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import psycopg2
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
 from shared.clock import parse_rfc3339
@@ -17,6 +17,7 @@ from shared.settings import Settings
 from shared.store import batches
 from tests.crash.flows import Desk, Flow, opened_desk, recover
 from tests.lines import LineDriver, await_that, worker_process
+from tests.locks import count_waiting_for_locks
 
 PARTITION = 3
 WITHDRAWN, CONFIRMED = ("withdrawn", "withdrawn_by_admin"), ("confirmed", None)
@@ -54,12 +55,6 @@ def set_mark(engine: Engine, end: LineEnd, event: int) -> Drained:
 
 def outcomes(desk: Desk, event: int) -> list[tuple[str, str | None]]:
     return [(outcome, reason) for _, outcome, reason in desk.outcomes(event)]
-
-
-def count_waiting_for_locks(engine: Engine) -> int:
-    with engine.connect() as connection:
-        query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
-        return int(connection.execute(text(query)).scalar_one())
 
 
 def while_deciding(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:

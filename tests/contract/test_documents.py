@@ -113,6 +113,8 @@ def an_account(world: World) -> None:
     world.ask(204, "DELETE", "/api/auth/account", headers=mine, json={"password": log_in["password"]})
     world.ask(401, "GET", "/api/auth/profile", headers=mine)
     admin = make_user(world.engine, role="admin")
+    assert world.ask(200, "GET", "/api/users?search=person&with_total=true", admin).json["total"] == 1
+    world.ask(409, "PUT", f"/api/users/{admin.id}", admin, json={"role": "host"})
     world.ask(204, "DELETE", f"/api/users/{make_user(world.engine).id}", admin)
 
 
