@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from shared.db import make_engine
 from shared.line.client import ScriptRunner, make_redis
+from shared.services.analytics import roll_up_messages
 from shared.services.line import LineClient
 from shared.services.line_gate import LineGate
 from shared.services.outbox import Handler
@@ -40,7 +41,7 @@ def make_task_worker(settings: Settings, hostname: str, pid: int) -> TaskWorker:
 
 def make_handlers() -> tuple[Handler, ...]:
     """What is made of the outbox' messages; each handler gets all of them, in this order."""
-    return ()
+    return (roll_up_messages,)
 
 
 def _wait_for(redis: "Redis") -> None:

@@ -18,7 +18,7 @@ from shared.db import transaction
 from shared.errors import UnavailableError
 from shared.line import keys
 from shared.logs import run_id_var
-from shared.services import accounts, control_requests, outbox
+from shared.services import accounts, analytics, control_requests, outbox
 from shared.services.ledger_watch import watch_ledger
 from shared.services.line import LineClient
 from shared.store.line_state import list_revocations
@@ -53,6 +53,8 @@ class Schedule:
             Entry("release_leftovers", 30.0, self._release_leftovers),
             Entry("feed_revocations", 2.0, self._feed_revocations),
             Entry("watch_ledger", 10.0, self._watch_ledger),
+            Entry("catch_up_analytics", 1.0, self._catch_up_analytics),
+            Entry("count_registrations", 10.0, self._count_registrations),
             Entry("prune", 3600.0, lambda: self._queue.enqueue("worker.tasks.prune", result_ttl=86_400)),
         )
 
@@ -106,6 +108,12 @@ class Schedule:
 
     def _watch_ledger(self) -> None:
         watch_ledger(self._engine, self._redis)
+
+    def _catch_up_analytics(self) -> None:
+        analytics.catch_up(self._engine)
+
+    def _count_registrations(self) -> None:
+        analytics.roll_up_registrations(self._engine)
 
     def _feed_revocations(self) -> None:
         with transaction(self._engine) as session:

@@ -14,10 +14,11 @@ OPERATIONS: Final = frozenset({"select", "insert", "update", "delete"})
 # Tables that statements are told apart by; what is none of these is "other".
 TABLES: Final = frozenset(
     {
-        "alembic_version", "audit_log", "bookings", "control_requests", "decisions", "drain_marks", "events",
-        "follows", "idempotency_keys", "interests", "line_state", "login_failures", "notifications", "offers",
-        "organization_members", "organizations", "outbox", "pg_locks", "refresh_tokens", "revoked_tokens", "users",
-        "waitlist_entries",
+        "activity_days", "alembic_version", "analytics_state", "audit_log", "bookings", "control_requests",
+        "day_revenue", "day_totals", "decisions", "drain_marks", "event_day_revenue", "event_days",
+        "event_months", "event_totals", "events", "follows", "idempotency_keys", "interests", "line_state",
+        "login_failures", "notifications", "offers", "organization_members", "organizations", "outbox",
+        "pg_locks", "refresh_tokens", "revoked_tokens", "start_days", "user_days", "users", "waitlist_entries",
     }
 )  # fmt: skip
 

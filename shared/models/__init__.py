@@ -1,6 +1,18 @@
 """The tables, one file a noun. `migrations/` is the truth; a contract test compares the two."""
 
 from shared.models.accounts import LoginFailure, RefreshToken, RevokedToken
+from shared.models.analytics import (
+    ActivityDay,
+    AnalyticsState,
+    DayRevenue,
+    DayTotals,
+    EventDay,
+    EventDayRevenue,
+    EventMonth,
+    EventTotals,
+    StartDay,
+    UserDay,
+)
 from shared.models.audit_log import AuditLogEntry
 from shared.models.base import Base
 from shared.models.bookings import Booking
@@ -17,12 +29,20 @@ from shared.models.users import User
 from shared.models.waitlist import Offer, WaitlistEntry
 
 __all__ = [
+    "ActivityDay",
+    "AnalyticsState",
     "AuditLogEntry",
     "Base",
     "Booking",
     "ControlRequest",
+    "DayRevenue",
+    "DayTotals",
     "Decision",
     "Event",
+    "EventDay",
+    "EventDayRevenue",
+    "EventMonth",
+    "EventTotals",
     "Follow",
     "IdempotencyKey",
     "Interest",
@@ -35,6 +55,8 @@ __all__ = [
     "OutboxMessage",
     "RefreshToken",
     "RevokedToken",
+    "StartDay",
     "User",
+    "UserDay",
     "WaitlistEntry",
 ]

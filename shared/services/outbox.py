@@ -21,6 +21,7 @@ from shared.store import outbox as store
 from shared.store.outbox import Backlog, Message, look_at_backlog
 
 __all__ = [
+    "IMPRESSIONS",
     "LEDGER",
     "TOPICS",
     "Backlog",
@@ -37,9 +38,12 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 LEDGER: Final = "ledger"  # these rows of this event's ledger are new
+IMPRESSIONS: Final = (
+    "impressions"  # so often were these events looked at: {"counts": {"<event id>": <looks>}}
+)
 
 # What this release can handle. A message of a newer one waits for a worker that knows it.
-TOPICS: Final = frozenset({LEDGER})
+TOPICS: Final = frozenset({IMPRESSIONS, LEDGER})
 
 # One transaction: some 20 ms of work, and what a crash repeats.
 MESSAGES_MAX: Final = 100

@@ -13,16 +13,22 @@ _ADD: Final = text("""
     free as (
         select e.id from events e where e.id = any(cast(:ids as bigint[])) order by e.id
         for no key update skip locked
+    ), added as (
+        update events e set impressions = e.impressions + looked.count
+        from free join looked on looked.id = free.id where e.id = free.id
+        returning e.id, looked.count
+    ), told as (
+        insert into outbox (topic, payload)
+        select 'impressions', jsonb_build_object('counts', jsonb_object_agg(id, count)) from added
+        having count(*) > 0
     )
-    update events e set impressions = e.impressions + looked.count
-    from free join looked on looked.id = free.id where e.id = free.id
-    returning e.id
+    select id from added
 """)
 
 
 def add_impressions(session: Session, counts: Mapping[int, int]) -> set[int]:
-    """Adds `counts` to the events and returns the ids of those it reached; the others are locked right now,
-    or gone. One round trip.
+    """Adds `counts` to the events, tells the roll-ups of it in one message, and returns the ids of those it
+    reached; the others are locked right now, or gone. One round trip.
     """
     parameters = {"ids": list(counts), "counts": list(counts.values())}
     return set(session.execute(_ADD, parameters).scalars())

@@ -1,0 +1,78 @@
+"""What is still to be counted: ledgers that are behind, events from before the roll-ups, registrations."""
+
+from typing import Final
+
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from shared.models import AnalyticsState, Event, EventTotals
+
+_WALK: Final = text("""
+with state as (select walked_to from analytics_state),
+heads as (
+    select id, last_number from events where id > (select walked_to from state) order by id limit :limit
+), moved as (
+    update analytics_state set walked_to = (select max(id) from heads) where exists (select from heads)
+)
+select id, last_number from heads
+""")
+
+# Yesterday again: somebody's registration may have begun before midnight and ended after it. A day without any keeps
+# its row as it is.
+_REGISTRATIONS: Final = text("""
+with today as (select (now() at time zone 'UTC')::date as day),
+since as (select coalesce(registrations_to - 1, date '-infinity') as day from analytics_state),
+counted as (
+    select (created_at at time zone 'UTC')::date as day, count(*) as registrations from users
+    where created_at >= (select day from since)::timestamp at time zone 'UTC' group by 1
+), written as (
+    insert into day_totals as t (day, registrations) select day, registrations from counted order by day
+    on conflict (day) do update set registrations = excluded.registrations
+    where t.registrations <> excluded.registrations
+)
+update analytics_state set registrations_to = (select day from today)
+where registrations_to is distinct from (select day from today)
+""")
+
+
+def list_behind(session: Session, *, limit: int) -> list[int]:
+    """Events with ledger rows that are known and not counted. One round trip, an index of just those."""
+    behind = EventTotals.counted_number < EventTotals.known_number
+    return list(
+        session.scalars(
+            select(EventTotals.event_id).where(behind).order_by(EventTotals.event_id).limit(limit)
+        )
+    )
+
+
+def walk_heads(session: Session, *, limit: int) -> dict[int, int]:
+    """Event → last number of its ledger, of the next events by id that the walk had not seen; moves the walk on. One
+    round trip.
+    """
+    return {row[0]: row[1] for row in session.execute(_WALK, {"limit": limit})}
+
+
+def is_history_counted(session: Session) -> bool:
+    """Whether everything decided before there were roll-ups is in them. One row."""
+    return bool(session.scalar(select(AnalyticsState.history_counted)))
+
+
+def mark_history_counted(session: Session) -> None:
+    """Says so."""
+    session.execute(update(AnalyticsState).values(history_counted=True))
+
+
+def list_heads_after(session: Session, event_id: int, *, limit: int) -> dict[int, int]:
+    """Event → last number of its ledger, of the next events by id. One round trip."""
+    query = select(Event.id, Event.last_number).where(Event.id > event_id).order_by(Event.id).limit(limit)
+    return {row[0]: row[1] for row in session.execute(query)}
+
+
+def count_registrations(session: Session) -> None:
+    """Registrations of every day from the one before the last that was counted. One round trip, an index."""
+    session.execute(_REGISTRATIONS)
+
+
+def count_registrations_again(session: Session) -> None:
+    """Lets the next count begin at the first user."""
+    session.execute(update(AnalyticsState).values(registrations_to=None))
