@@ -19,9 +19,14 @@ _UUID: Final[dict[str, Any]] = {"type": "string", "format": "uuid"}
 _COUNT: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
 _JOB_ID: Final = "01a1fa38-2c56-79d1-a69f-e87985a90e56"
 _BOOKING_ID: Final = "01a1fa38-2c56-79d1-a961-2abfc2fe2f55"
+_ENTRY_ID: Final = "01a1fa38-2c56-79d1-b3a0-1c55d0a7f3e9"
+_OFFER_ID: Final = "01a1fa38-2c56-79d1-8f07-6a2e4d90b1c4"
 _STATUS_PATH: Final = f"/api/bookings/status/{_JOB_ID}"
 
 _BOOKED: Final = Member("Tickets that are booked now.", _COUNT, 37, always=True)
+_OFFERED: Final = Member("Tickets in open offers to who waits.", _COUNT, 2, always=True)
+_WAITING: Final = Member("Entries on the waitlist.", _COUNT, 5, always=True)
+_OFFER: Final = Member("The offer that the request named.", _UUID, _OFFER_ID)
 _RETRY: Final = Member("The same as Retry-After.", _COUNT, 2)
 _OPENS: Final = Member("When sales open.", _INSTANT, "2030-05-01T08:00:00.000000Z")
 _CLOSED: Final = Member("When sales closed.", _INSTANT, "2030-06-01T18:00:00.000000Z")
@@ -68,13 +73,25 @@ MEMBERS: Final[dict[str, dict[str, Member]]] = {
     "not_enough_left": {"available": Member("Tickets that are left.", _COUNT, 1)},
     "event_started": {"starts_at": Member("When it started.", _INSTANT, "2030-06-01T18:00:00.000000Z")},
     "already_booked": {"booking_id": Member("The booking that you have.", _UUID, _BOOKING_ID)},
+    "already_waiting": {"entry_id": Member("Your entry.", _UUID, _ENTRY_ID, always=True)},
+    "offer_ended": {
+        "offer_id": _OFFER,
+        "offer_status": Member("accepted, declined or expired.", {"type": "string"}, "declined"),
+    },
+    "offer_expired": {
+        "offer_id": _OFFER,
+        "expired_at": Member("When.", _INSTANT, "2030-05-01T09:00:00.000000Z"),
+    },
+    "offer_not_due": {"offer_id": _OFFER},
+    "offer_not_found": {"offer_id": _OFFER},
+    "tickets_available": {"available": Member("Tickets that a booking could get.", _COUNT, 2)},
     "already_cancelled": {"booking": _BOOKING},
     "already_decided": {"job": JOB},
     "cancellation_closed": {
         "closes_at": Member("Until when it could be cancelled.", _INSTANT, "2030-05-31T18:00:00.000000Z")
     },
-    "capacity_below_committed": {"booked": _BOOKED},
-    "event_has_bookings": {"booked": _BOOKED},
+    "capacity_below_committed": {"booked": _BOOKED, "offered": _OFFERED},
+    "event_has_bookings": {"booked": _BOOKED, "offered": _OFFERED, "waiting": _WAITING},
     "precondition_failed": {"version": Member("The event's version now.", _COUNT, 4)},
     "rate_limited": {
         "retry_after_seconds": _RETRY,

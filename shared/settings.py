@@ -57,6 +57,7 @@ class Settings:
 
     # policies
     cancel_until_seconds: int = 86_400  # before the start
+    offer_seconds: int = 3600  # how long an offer from the waitlist holds its tickets
     access_token_seconds: int = 900
     refresh_token_seconds: int = 30 * 86_400
 

@@ -30,6 +30,7 @@ EVENT_FIELDS = {
     ),
     *(
         "max_per_booking",
+        "waitlist_enabled",
         "status",
         "sales",
         "organization",

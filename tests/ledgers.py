@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine, text
 
-from shared.domain.allocation import append_row, decide, decide_call_off_slice
+from shared.domain.allocation import decide, decide_call_off_slice
 from shared.domain.drain import DrainMark, drain_facts, set_drain
 from shared.domain.ledger import DRAIN, EVENT_SET, GENESIS, LedgerRow, event_set_facts
 from shared.domain.outcomes import CANCELLED, DONE, Verdict
 from shared.domain.requests import BOOK, CALL_OFF, CANCEL, Request
+from shared.domain.rows import append_row
 from shared.domain.snapshot import BookingState, EventState, Snapshot
 from shared.ids import uuid7
 
@@ -63,6 +64,7 @@ class TruthfulLedger:
             sales_paused=event.sales_paused,
             price_minor=event.price_minor,
             currency=event.currency,
+            waitlist_enabled=event.waitlist_enabled,
         )
         return self._control_row(EVENT_SET, facts)
 
@@ -106,9 +108,9 @@ class TruthfulLedger:
         request = self._request(CALL_OFF, self.host_id)
         start = len(self.rows)
         while live := [booking for booking in self.snapshot.bookings.values() if booking.status != CANCELLED]:
-            row, plan = decide_call_off_slice(self.snapshot, request, live[:slice_size], self.now)
+            plan = decide_call_off_slice(self.snapshot, request, live[:slice_size], [], self.now)
             self.cancelled_at.update((booking.id, self.now) for booking in plan.cancelled)
-            self.rows.append(row)
+            self.rows += plan.rows
         self._decide(request)
         return self.rows[start:]
 
@@ -124,7 +126,7 @@ class TruthfulLedger:
     def _decide(self, request: Request, *, quarantined: bool = False) -> LedgerRow:
         plan = decide(self.snapshot, [request], self.now, [request.job_id] if quarantined else [])
         self.cancelled_at.update((booking.id, self.now) for booking in plan.cancelled)
-        self.rows.append(plan.decided[0].row)
+        self.rows += plan.rows
         return plan.decided[0].row
 
     def copies(self) -> list[LedgerRow]:

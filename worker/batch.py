@@ -19,7 +19,7 @@ from shared.domain.allocation import CALL_OFF_SLICE_SIZE, PoisonError, decide, d
 from shared.domain.ledger import LedgerRow
 from shared.domain.requests import CALL_OFF, Request
 from shared.domain.results import result_document
-from shared.domain.snapshot import BookingState
+from shared.domain.snapshot import BookingState, Terms
 from shared.ids import booking_reference
 from shared.line import take as line_take
 from shared.line.client import ScriptRunner
@@ -115,6 +115,10 @@ class BatchRunner:
 
     def __init__(self, settings: Settings, runner: ScriptRunner, *, worker_name: str) -> None:
         self._settings, self._runner, self._references = settings, runner, References()
+        self._terms = Terms(
+            cancel_until=timedelta(seconds=settings.cancel_until_seconds),
+            offer_lifetime=timedelta(seconds=settings.offer_seconds),
+        )
         self.worker_name = worker_name
         self.instance = f"{worker_name}:{uuid.uuid4().hex}"
         self._rates: dict[int, Rate] = {}
@@ -215,16 +219,14 @@ class BatchRunner:
     ) -> None:
         """Decides and commits; on poison marks who it was and raises, so that the next call decides again."""
         try:
-            cancel_until = timedelta(seconds=self._settings.cancel_until_seconds)
             with DB_QUERIES.time(_LOAD):
-                snapshot, now = batches.load(session.cursor, part, cancel_until)
+                snapshot, now = batches.load(session.cursor, part, self._terms)
             reissued_before = sum(event.arrivals_reissued for event in snapshot.events.values())
             plan = decide(snapshot, part, now, self._quarantine)
             self._references.draw(session, plan.made)
-            rows = [decided.row for decided in plan.decided]
-            if rows:
+            if plan.rows:
                 with DB_QUERIES.time(_WRITE):
-                    batches.write(session.cursor, snapshot, rows, plan, now)
+                    batches.write(session.cursor, snapshot, plan, now)
         except PoisonError as error:
             log.exception("quarantine: our code failed on it", extra=name_in(part, error.job_id))
             self._quarantine.add(error.job_id)
@@ -239,12 +241,14 @@ class BatchRunner:
         decisions.lost.update({str(request.job_id): request.user_id for request in plan.missing})
         decisions.lost_request_ids.update({str(r.job_id): r.request_id for r in plan.missing})
         decisions.last_arrivals.update({event.id: event.last_arrival for event in snapshot.events.values()})
-        decisions.last_given.update({request.event_id: request.arrival for request in part})
+        decisions.last_given.update({each.request.event_id: each.request.arrival for each in plan.decided})
         decisions.reissued = (
             sum(event.arrivals_reissued for event in snapshot.events.values()) - reissued_before
         )
         if decisions.reissued:
             log_reissued(plan.decided)
+        if not plan.decided and plan.rows:  # offers came first, a transaction full of them
+            line_take.report_progress(self._runner, claim)
 
     def _blame(self, claim: Claim, error: psycopg2.Error, part: list[Request]) -> None:
         """A data error (SQLSTATE class 22 or 23) is some request's fault: found by deciding one by one, on a
@@ -264,14 +268,16 @@ class BatchRunner:
             self._alone.setdefault(claim.partition, set()).update(request.job_id for request in part)
 
     def _call_off(self, session: ClaimSession, claim: Claim, request: Request, decisions: Decisions) -> None:
-        """One slice of a call-off, or its last row when nothing is booked any more."""
+        """One slice of a call-off, or its last row when nothing is booked and nobody waits any more."""
         with DB_QUERIES.time(_LOAD):
-            snapshot, bookings, now = batches.load_call_off(session.cursor, request, CALL_OFF_SLICE_SIZE)
-        if not bookings or request.job_id in self._quarantine:
+            snapshot, bookings, entries, now = batches.load_call_off(
+                session.cursor, request, CALL_OFF_SLICE_SIZE
+            )
+        if not (bookings or entries) or request.job_id in self._quarantine:
             self._decide_part(session, claim, [request], decisions)
             return
         try:
-            row, plan = decide_call_off_slice(snapshot, request, bookings, now)
+            plan = decide_call_off_slice(snapshot, request, bookings, entries, now)
         except MemoryError:
             raise
         except Exception as error:
@@ -280,7 +286,7 @@ class BatchRunner:
             raise PoisonError(request.job_id) from error
         try:
             with DB_QUERIES.time(_WRITE):
-                batches.write(session.cursor, snapshot, [row], plan, now)
+                batches.write(session.cursor, snapshot, plan, now)
         except psycopg2.Error as error:
             self._blame(claim, error, [request])
             raise

@@ -72,6 +72,9 @@ class EventDocument(StrictSchema):
     max_per_booking = StrictInteger(
         required=True, minimum=1, maximum=10, metadata=about("Tickets that one booking may have.", 4)
     )
+    waitlist_enabled = StrictBoolean(
+        required=True, metadata=about("Whether people may wait for tickets.", example=True)
+    )
     status = fields.String(
         required=True,
         validate=validate.OneOf(EVENT_STATUSES),

@@ -103,10 +103,15 @@ class EventSchema(StrictSchema):
         minimum=1,
         maximum=CAPACITY_MAX,
         required=True,
-        metadata=about("Tickets there are; never below what is booked.", 200),
+        metadata=about("Tickets there are; never below what is booked or offered.", 200),
     )
     max_per_booking = StrictInteger(
         minimum=1, maximum=10, metadata=about("Tickets that one booking may have; 10 unless given.", 4)
+    )
+    waitlist_enabled = StrictBoolean(
+        metadata=about(
+            "Whether people may wait for tickets that are given back; true unless given.", example=True
+        )
     )
     status = fields.String(
         validate=validate.OneOf([DRAFT, SCHEDULED, CANCELLED]),
@@ -222,6 +227,7 @@ def event_document(event: EventRow) -> dict[str, Any]:
         "booked": event.booked,
         "available": event.available,
         "max_per_booking": event.max_per_booking,
+        "waitlist_enabled": event.waitlist_enabled,
         "status": shown_status(event.status, event.ends_at, event.read_at),
         "sales": sales,
         "organization": _organization(event),

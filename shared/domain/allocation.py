@@ -1,7 +1,10 @@
 """Deciding: one request at a time, in order of arrival, on a locked snapshot.
 
-A batch gives exactly what the same requests, decided singly, would give: each request sees what the one before
-it did, because deciding moves the snapshot on. The trick is only that one commit serves many decisions.
+A batch gives exactly what the same requests, decided singly, would give: each request sees what the one before it
+did, because deciding moves the snapshot on. The trick is only that one commit serves many decisions.
+
+Before and after each request free tickets are offered to who waits for them, so that no request ever finds tickets
+free that somebody who joined before it could have used.
 """
 
 import uuid
@@ -9,18 +12,23 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import cast
 
+from shared.domain import requests as kinds
+from shared.domain import waitlist
 from shared.domain.drain import judge_drain
-from shared.domain.ledger import CALL_OFF_SLICE, LedgerRow, chain_hash
-from shared.domain.outcomes import CANCELLED, CONFIRMED, DONE, FAILED, WITHDRAWN, Verdict
-from shared.domain.requests import BOOK, CALL_OFF, CANCEL, LIMITED_KINDS, Request
+from shared.domain.ledger import CALL_OFF_SLICE, LedgerRow
+from shared.domain.outcomes import CANCELLED, CONFIRMED, DONE, FAILED, WAITLISTED, WITHDRAWN, Verdict
+from shared.domain.requests import LIMITED_KINDS, Request
+from shared.domain.rows import append_row, take_arrival
 from shared.domain.rules import judge_book, judge_call_off, judge_cancel
-from shared.domain.snapshot import BookingState, Decided, EventState, Plan, Snapshot
+from shared.domain.snapshot import BookingState, Decided, EntryState, EventState, Plan, Snapshot
+from shared.domain.waitlist_rules import judge_waitlist
 from shared.ids import derived_uuid
 
 # The part number under which a request's booking derives its id from the job's.
 _BOOKING_PART = 0
 
-# Bookings that one slice of a call-off cancels: a transaction of some 10 ms, and a ledger row of 8 KB.
+# Bookings, and waitlist entries, that one slice of a call-off ends: a transaction of some 10 ms, and a ledger row of
+# 8 KB.
 CALL_OFF_SLICE_SIZE = 200
 
 
@@ -40,21 +48,26 @@ def decide(
 ) -> Plan:
     """Decides `requests` in the order given, moving `snapshot` on, and returns what is to be written.
 
-    `quarantined` requests are decided `failed` at their place. Raises PoisonError naming the request when our
-    own code fails on one; the snapshot is then half moved and must be loaded again.
+    `quarantined` requests are decided `failed` at their place, and nothing is offered around them. The plan's
+    `undecided` are left for a fresh snapshot: whom to offer tickets next was not loaded, or enough was offered for
+    one transaction. Raises PoisonError naming the request when our own code fails on one; the snapshot is then half
+    moved and must be loaded again.
     """
     plan = Plan()
-    for request in requests:
+    for index, request in enumerate(requests):
         event = snapshot.events.get(request.event_id)
         if event is None:
             plan.missing.append(request)
             continue
+        serves = request.job_id not in quarantined
         try:
-            if request.job_id in quarantined:
-                verdict = Verdict(FAILED, "request_failed")
-            else:
-                verdict = _judge(snapshot, event, request, now)
-            plan.decided.append(_apply(snapshot, plan, event, request, verdict, now))
+            if serves and not waitlist.serve(snapshot, plan, event, request.job_id, now):
+                plan.undecided.extend(requests[index:])
+                break
+            decide_one(snapshot, plan, event, request, now, quarantined)
+            if serves and not waitlist.serve(snapshot, plan, event, request.job_id, now):
+                plan.undecided.extend(requests[index + 1 :])
+                break
         except MemoryError:
             raise  # the machine's trouble, not the request's
         except Exception as error:
@@ -62,16 +75,35 @@ def decide(
     return plan
 
 
+def decide_one(
+    snapshot: Snapshot,
+    plan: Plan,
+    event: EventState,
+    request: Request,
+    now: datetime,
+    quarantined: Collection[uuid.UUID] = (),
+) -> LedgerRow:
+    """Decides one request, adds it to `plan` and returns its row; offers nothing. A replay asks for just this."""
+    if request.job_id in quarantined:
+        verdict = Verdict(FAILED, "request_failed")
+    else:
+        verdict = _judge(snapshot, event, request, now)
+    decided = _apply(snapshot, plan, event, request, verdict, now)
+    plan.decided.append(decided)
+    plan.rows.append(decided.row)
+    return decided.row
+
+
 def _judge(snapshot: Snapshot, event: EventState, request: Request, now: datetime) -> Verdict:
     if request.kind in LIMITED_KINDS and (verdict := _judge_marks(event, request)) is not None:
         return verdict
-    if request.kind == BOOK:
+    if request.kind == kinds.BOOK:
         return judge_book(snapshot, event, request, now)
-    if request.kind == CANCEL:
+    if request.kind == kinds.CANCEL:
         return judge_cancel(snapshot, event, request)
-    if request.kind == CALL_OFF:
+    if request.kind == kinds.CALL_OFF:
         return judge_call_off(event)
-    raise ValueError(f"unknown kind of request: {request.kind}")
+    return judge_waitlist(snapshot, event, request, now)
 
 
 def _judge_marks(event: EventState, request: Request) -> Verdict | None:
@@ -85,34 +117,57 @@ def _apply(
     snapshot: Snapshot, plan: Plan, event: EventState, request: Request, verdict: Verdict, now: datetime
 ) -> Decided:
     booking: BookingState | None = None
+    ended: EntryState | None = None
     if verdict.outcome == CONFIRMED:
-        booking = _make_booking(snapshot, event, request, now)
+        ended = _end_entry_that_books(snapshot, plan, event, request, verdict)
+        tickets = request.tickets if request.tickets is not None or ended is None else ended.tickets
+        booking = _make_booking(snapshot, event, request, tickets, now)
         plan.made.append(booking)
     elif verdict.outcome == CANCELLED and request.booking_id is not None:
         booking = snapshot.bookings[request.booking_id]
         cancel_booking(snapshot, event, booking)
         plan.cancelled.append(booking)
-    _take_arrival(event, request.arrival)
+    elif verdict.outcome == DONE and request.kind in waitlist.ENDS_AS:
+        ended = snapshot.entries[event.id, request.user_id or 0]
+        waitlist.end(snapshot, plan, event, ended, waitlist.ENDS_AS[request.kind])
+    about = booking or ended
+    take_arrival(event, request.arrival)
     row = append_row(
         event,
         job_id=request.job_id,
         arrival=event.last_arrival,
         kind=request.kind,
         user_id=request.user_id,
-        tickets=booking.tickets if booking is not None else request.tickets,
+        tickets=about.tickets if about is not None else request.tickets,
         verdict=verdict,
         booking_id=booking.id if booking is not None else request.booking_id,
         accepted_at=request.accepted_at,
         now=now,
     )
+    if verdict.outcome == WAITLISTED:
+        waitlist.join(snapshot, plan, event, row)
     if verdict.outcome == CONFIRMED and booking is not None:
         booking.arrival = event.last_arrival
     return Decided(request, row, booking)
 
 
-def _make_booking(snapshot: Snapshot, event: EventState, request: Request, now: datetime) -> BookingState:
-    # judge_book confirms no request without them
-    user_id, tickets = cast("tuple[int, int]", (request.user_id, request.tickets))
+def _end_entry_that_books(
+    snapshot: Snapshot, plan: Plan, event: EventState, request: Request, verdict: Verdict
+) -> EntryState | None:
+    """Whoever books waits no more: an open offer of that size is what they booked, any other place is given up."""
+    if "entry_id" not in verdict.facts:
+        return None
+    entry = snapshot.entries[event.id, request.user_id or 0]
+    accepts = entry.offer is not None and request.tickets in (None, entry.tickets)
+    waitlist.end(snapshot, plan, event, entry, waitlist.ACCEPTED if accepts else waitlist.LEFT)
+    return entry
+
+
+def _make_booking(
+    snapshot: Snapshot, event: EventState, request: Request, tickets: int | None, now: datetime
+) -> BookingState:
+    # the rules confirm no request without them
+    user_id, tickets = cast("tuple[int, int]", (request.user_id, tickets))
     booking = BookingState(
         id=derived_uuid(request.job_id, _BOOKING_PART),
         event_id=event.id,
@@ -137,56 +192,15 @@ def cancel_booking(snapshot: Snapshot, event: EventState, booking: BookingState)
     snapshot.live.pop((event.id, booking.user_id), None)
 
 
-def _take_arrival(event: EventState, arrival: int) -> None:
-    """The worker has the last word: whatever number the request carries, it gets its predecessor's successor.
-
-    Another number is possible only when Redis lost writes it had acknowledged; that is counted.
-    """
-    if arrival != event.last_arrival + 1:
-        event.arrivals_reissued += 1
-    event.last_arrival += 1
-
-
-def append_row(
-    event: EventState,
-    *,
-    job_id: uuid.UUID,
-    arrival: int | None,
-    kind: str,
-    user_id: int | None,
-    tickets: int | None,
-    verdict: Verdict,
-    booking_id: uuid.UUID | None,
-    accepted_at: datetime,
-    now: datetime,
-) -> LedgerRow:
-    """The event's next ledger row, chained to the one before; moves the event's ledger head on."""
-    row = LedgerRow(
-        job_id=job_id,
-        event_id=event.id,
-        number=event.last_number + 1,
-        arrival=arrival,
-        kind=kind,
-        user_id=user_id,
-        tickets=tickets,
-        outcome=verdict.outcome,
-        reason=verdict.reason,
-        booking_id=booking_id,
-        available_after=event.available,
-        facts=verdict.facts,
-        accepted_at=accepted_at,
-        decided_at=now,
-    )
-    row.hash = chain_hash(event.last_hash, row)
-    event.last_number = row.number
-    event.last_hash = row.hash
-    return row
-
-
 def decide_call_off_slice(
-    snapshot: Snapshot, request: Request, bookings: Sequence[BookingState], now: datetime
-) -> tuple[LedgerRow, Plan]:
-    """One slice of a call-off: cancels `bookings` and records which, in a row whose id derives from the job's.
+    snapshot: Snapshot,
+    request: Request,
+    bookings: Sequence[BookingState],
+    entries: Sequence[EntryState],
+    now: datetime,
+) -> Plan:
+    """One slice of a call-off: cancels `bookings`, ends waitlist `entries`, and records which in a row whose id derives
+    from the job's.
 
     The request keeps its place in the line until its own row, the last (`judge_call_off`).
     """
@@ -195,6 +209,11 @@ def decide_call_off_slice(
     for booking in bookings:
         cancel_booking(snapshot, event, booking)
         plan.cancelled.append(booking)
+    for entry in entries:
+        waitlist.end(snapshot, plan, event, entry, waitlist.EXPIRED)
+    facts = {"cancelled": [str(booking.id) for booking in bookings]}
+    if entries:  # absent in rows of before there were waitlists
+        facts["ended"] = [str(entry.id) for entry in entries]
     row = append_row(
         event,
         job_id=derived_uuid(request.job_id, event.last_number + 1),
@@ -202,9 +221,10 @@ def decide_call_off_slice(
         kind=CALL_OFF_SLICE,
         user_id=request.user_id,
         tickets=sum(booking.tickets for booking in bookings),
-        verdict=Verdict(DONE, None, {"cancelled": [str(booking.id) for booking in bookings]}),
+        verdict=Verdict(DONE, None, facts),
         booking_id=None,
         accepted_at=request.accepted_at,
         now=now,
     )
-    return row, plan
+    plan.rows.append(row)
+    return plan

@@ -20,6 +20,15 @@ MAX_DURATION: Final = timedelta(days=366)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """What stands in the way of a smaller event: tickets booked, tickets in open offers, entries that wait."""
+
+    booked: int
+    offered: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventFields:
     """The writable fields of an event, complete. Amounts in minor units, instants in UTC."""
 
@@ -38,6 +47,7 @@ class EventFields:
     price_minor: int = 0
     currency: str = "EUR"
     max_per_booking: int = 10
+    waitlist_enabled: bool = True
     status: str = DRAFT
     organization_id: int | None = None
 
@@ -71,8 +81,8 @@ def check_new(wanted: EventFields, *, now: datetime) -> None:
     _raise_if_any([*_date_errors(wanted), *_start_errors(wanted, now)])
 
 
-def check_change(current: EventFields, wanted: EventFields, *, booked: int, now: datetime) -> None:
-    """Raises when an event with `booked` tickets may not change from `current` to `wanted`.
+def check_change(current: EventFields, wanted: EventFields, committed: Committed, *, now: datetime) -> None:
+    """Raises when an event with what is `committed` may not change from `current` to `wanted`.
 
     InvalidInputError, or RefusedError `event_over` (called off, or published and past: history stays as it
     was), `event_has_bookings` (back to draft), `capacity_below_committed`. A draft is never over: nobody saw
@@ -85,10 +95,24 @@ def check_change(current: EventFields, wanted: EventFields, *, booked: int, now:
     if published_now or wanted.starts_at != current.starts_at:
         errors += _start_errors(wanted, now)
     _raise_if_any(errors)
-    if wanted.status == DRAFT and booked:
-        raise RefusedError("event_has_bookings", booked=booked)
-    if wanted.capacity < booked:
-        raise RefusedError("capacity_below_committed", f"{booked} tickets are booked.", booked=booked)
+    if wanted.status == DRAFT:
+        check_nobody_concerned(committed)
+    if wanted.capacity < committed.booked + committed.offered:
+        detail = f"{committed.booked} tickets are booked, {committed.offered} are offered to who waits."
+        raise RefusedError(
+            "capacity_below_committed", detail, booked=committed.booked, offered=committed.offered
+        )
+
+
+def check_nobody_concerned(committed: Committed) -> None:
+    """Raises RefusedError `event_has_bookings` when somebody has tickets or waits for them: they would not be told."""
+    if committed.booked or committed.offered or committed.waiting:
+        raise RefusedError(
+            "event_has_bookings",
+            booked=committed.booked,
+            offered=committed.offered,
+            waiting=committed.waiting,
+        )
 
 
 def is_completed(status: str, ends_at: datetime, now: datetime) -> bool:

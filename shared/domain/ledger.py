@@ -16,10 +16,11 @@ from shared.clock import rfc3339
 
 GENESIS: Final = bytes(32)
 
-# Control rows and slices stand in the ledger between decisions; they have no arrival.
+# Control rows, slices and offers stand in the ledger between decisions; they have no arrival.
 EVENT_SET: Final = "event_set"
 CALL_OFF_SLICE: Final = "call_off_slice"
 DRAIN: Final = "drain"
+OFFER: Final = "offer"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,6 +83,7 @@ def event_set_facts(
     sales_paused: bool,
     price_minor: int,
     currency: str,
+    waitlist_enabled: bool,
 ) -> dict[str, Any]:
     """The facts of an `event_set` row: every field of the event that a rule reads, after the change."""
     return {
@@ -95,4 +97,5 @@ def event_set_facts(
         "sales_paused": sales_paused,
         "price_minor": price_minor,
         "currency": currency,
+        "waitlist_enabled": waitlist_enabled,
     }

@@ -1,7 +1,8 @@
 """Replaying an event from its ledger rows alone, with the very functions that decided it.
 
-Each row becomes the request it came from, `allocation.decide` decides that request again on the replayed
-state, and the row it makes must be the row that stands in the ledger, hash included. What no rule can know
+Each row becomes the request it came from, `allocation.decide_one` decides that request again on the replayed
+state, and the row it makes must be the row that stands in the ledger, hash included. An offer must go to whoever has
+waited longest among those who fit, and nothing may be decided while anybody fits. What no rule can know
 from the ledger is taken as a fact of the row: that an account was closed, that a client withdrew, that a
 request was quarantined, the right under which somebody cancelled, and the cancellation deadline of that day.
 
@@ -15,14 +16,18 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from shared.domain.allocation import PoisonError, append_row, decide, decide_call_off_slice
+from shared.clock import parse_rfc3339
+from shared.domain import waitlist
+from shared.domain.allocation import decide_call_off_slice, decide_one
 from shared.domain.drain import drain_facts, read_drain, set_drain
 from shared.domain.findings import Finding
-from shared.domain.ledger import CALL_OFF_SLICE, DRAIN, EVENT_SET, GENESIS, LedgerRow, chain_hash
-from shared.domain.outcomes import CANCELLED, CONFIRMED, DONE, FAILED, Verdict
-from shared.domain.replay_requests import do_as_recorded, recorded_cancel_until, request_of, set_event
+from shared.domain.ledger import CALL_OFF_SLICE, DRAIN, EVENT_SET, GENESIS, OFFER, LedgerRow, chain_hash
+from shared.domain.outcomes import CANCELLED, DONE, FAILED, Verdict
+from shared.domain.replay_requests import recorded_cancel_until, request_of, set_event
+from shared.domain.replay_undo import do_as_recorded, take_back
 from shared.domain.requests import CALL_OFF, KINDS
-from shared.domain.snapshot import BookingState, EventState, Snapshot
+from shared.domain.rows import append_row
+from shared.domain.snapshot import BookingState, EntryState, EventState, Plan, Snapshot, Terms
 from shared.ids import derived_uuid
 
 # The chain, the numbers and the arrivals answer for these columns; every other one is the rules' business.
@@ -36,11 +41,12 @@ class _Before:
     """The state before a row, to go back to when the row turns out not to be what the rules make of it."""
 
     booked: int
+    offered: int
+    waiting: list[int]
     last_number: int
     last_hash: bytes
     last_arrival: int
-    made: list[BookingState] = field(default_factory=list)
-    cancelled: list[BookingState] = field(default_factory=list)
+    plan: Plan = field(default_factory=Plan)  # what the row was expected to do
 
 
 class Replay:
@@ -73,8 +79,14 @@ class Replay:
         self.rows = 0
         self.overtakings = 0  # accepted_at earlier than that of the arrival before: clocks, for information
         self.open_slices: dict[uuid.UUID, int] = {}  # of call-offs whose own row has not come: id → number
+        self._entries: dict[uuid.UUID, EntryState] = {}
         self._true_hash = GENESIS  # what the last row's hash should have been
         self._last_decided_at = self._last_accepted_at = _LONG_AGO
+
+    @property
+    def entries(self) -> dict[uuid.UUID, EntryState]:
+        """Every waitlist entry the ledger made, by id, however it ended."""
+        return self._entries
 
     @property
     def bookings(self) -> dict[uuid.UUID, BookingState]:
@@ -84,14 +96,22 @@ class Replay:
     def step(self, row: LedgerRow) -> list[Finding]:
         """Replays the next row; returns what is wrong with it, which is nothing for a truthful one."""
         event = self.event
-        before = _Before(event.booked, event.last_number, event.last_hash, event.last_arrival)
+        before = _Before(
+            event.booked,
+            event.offered,
+            event.waiting.copy(),
+            event.last_number,
+            event.last_hash,
+            event.last_arrival,
+        )
         expected = self._expect(row, before)
         found: list[Finding] = []
         # Most rows are right, and one comparison says so.
-        if expected == row and row.decided_at >= self._last_decided_at and event.booked <= event.capacity:
+        if expected == row and row.decided_at >= self._last_decided_at and event.free >= 0:
             self._true_hash = row.hash
         else:
             found = self._explain(row, expected, before)
+        self._entries.update((entry.id, entry) for entry in before.plan.joined)
         self.rows += 1
         self._last_decided_at = row.decided_at
         if row.arrival is not None:
@@ -112,10 +132,12 @@ class Replay:
                 return self._expect_drain(row)
             if row.kind == CALL_OFF_SLICE:
                 return self._expect_slice(row, before)
+            if row.kind == OFFER:
+                return self._expect_offer(row, before.plan)
             if row.kind in KINDS:
-                return self._expect_decision(row, before)
-        except (PoisonError, ValueError, KeyError, TypeError, AttributeError) as error:
-            return f"no such row: {error.__cause__ or error!r}"
+                return self._expect_decision(row, before.plan)
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, waitlist.UnloadedError) as error:
+            return f"no such row: {error!r}"
         return "a known kind of row"
 
     def _expect_event_set(self, row: LedgerRow) -> LedgerRow:
@@ -144,27 +166,48 @@ class Replay:
             now=row.decided_at,
         )
 
-    def _expect_decision(self, row: LedgerRow, before: _Before) -> LedgerRow:
+    def _expect_decision(self, row: LedgerRow, plan: Plan) -> LedgerRow:
         request = request_of(row, row.kind, arrival=self.event.last_arrival + 1)  # type: ignore[arg-type]
-        self.snapshot.cancel_until = recorded_cancel_until(self.event, row)
+        self.snapshot.terms = Terms(cancel_until=recorded_cancel_until(self.event, row))
         self.snapshot.closed_users.clear()
         if row.reason == "account_closed" and row.user_id is not None:
             self.snapshot.closed_users.add(row.user_id)
         quarantined = (row.job_id,) if row.outcome == FAILED else ()
-        plan = decide(self.snapshot, (request,), row.decided_at, quarantined)
-        before.made, before.cancelled = plan.made, plan.cancelled
-        return plan.decided[0].row
+        if not quarantined and (left_out := self.find_left_out(row.decided_at)) is not None:
+            raise ValueError(f"free tickets fit entry {left_out.id}, which waits")
+        return decide_one(self.snapshot, plan, self.event, request, row.decided_at, quarantined)
+
+    def find_left_out(self, now: datetime) -> EntryState | None:
+        """Who waits for tickets that are free, and should have an offer by `now`; None when nobody does."""
+        if not waitlist.may_offer(self.event, now):
+            return None
+        return waitlist.find_next(self.snapshot, self.event)
+
+    def _expect_offer(self, row: LedgerRow, plan: Plan) -> LedgerRow:
+        entry = self.find_left_out(row.decided_at)
+        if entry is None:
+            raise ValueError("offers tickets that nobody waits for")
+        expires_at = parse_rfc3339(row.facts["expires_at"])
+        if not row.decided_at < expires_at <= self.event.starts_at:
+            raise ValueError("an offer ends after it was made, and not after the start")
+        cause = uuid.UUID(row.facts["cause"])
+        return waitlist.offer(
+            self.snapshot, plan, self.event, entry, cause=cause, expires_at=expires_at, now=row.decided_at
+        )
 
     def _expect_slice(self, row: LedgerRow, before: _Before) -> LedgerRow:
         """A slice's own id is checked when its call-off's row comes: until then the parent is unknown."""
         bookings = [self.bookings[uuid.UUID(text)] for text in row.facts["cancelled"]]
+        entries = [self._entries[uuid.UUID(text)] for text in row.facts.get("ended", ())]
         if any(booking.status == CANCELLED for booking in bookings):
             raise ValueError("cancels a booking that is cancelled")
-        if len({booking.id for booking in bookings}) < len(bookings):
-            raise ValueError("cancels a booking twice")
+        if any(entry.status not in (waitlist.WAITING, waitlist.OFFERED) for entry in entries):
+            raise ValueError("ends an entry that has ended")
+        if len(set(row.facts["cancelled"])) < len(bookings) or len({e.id for e in entries}) < len(entries):
+            raise ValueError("ends something twice")
         request = request_of(row, CALL_OFF, arrival=0)
-        expected, plan = decide_call_off_slice(self.snapshot, request, bookings, row.decided_at)
-        before.cancelled = plan.cancelled
+        before.plan = decide_call_off_slice(self.snapshot, request, bookings, entries, row.decided_at)
+        expected = before.plan.rows[0]
         expected.job_id = row.job_id
         expected.hash = self.event.last_hash = chain_hash(before.last_hash, expected)
         self.open_slices[row.job_id] = row.number
@@ -193,23 +236,22 @@ class Replay:
             found.append(_finding(row, "chain", "hash", true_hash.hex(), row.hash.hex()))
         self._true_hash = true_hash
         self._follow(row, before)
-        grew = self.event.booked > before.booked or row.kind == EVENT_SET
-        if self.known and grew and self.event.booked > self.event.capacity:
+        grew = (
+            self.event.booked + self.event.offered > before.booked + before.offered or row.kind == EVENT_SET
+        )
+        if self.known and grew and self.event.free < 0:
+            taken = self.event.booked + self.event.offered
             found.append(
-                _finding(row, "oversell", "booked", f"at most {self.event.capacity}", self.event.booked)
+                _finding(row, "oversell", "booked + offered", f"at most {self.event.capacity}", taken)
             )
         return found
 
     def _follow(self, row: LedgerRow, before: _Before) -> None:
         """Takes back what the expected decision did and does what the row says, whatever the rules think."""
-        event, live = self.event, self.snapshot.live
-        for booking in before.made:
-            del self.bookings[booking.id], live[event.id, booking.user_id]
-        for booking in before.cancelled:
-            booking.status = CONFIRMED
-            live[event.id, booking.user_id] = booking
-        event.booked = before.booked
-        do_as_recorded(self.snapshot, event, row)
+        event = self.event
+        take_back(self.snapshot, before.plan)
+        event.booked, event.offered, event.waiting = before.booked, before.offered, before.waiting
+        before.plan = do_as_recorded(self.snapshot, event, row)
         event.last_number, event.last_hash = row.number, row.hash
         event.last_arrival = before.last_arrival if row.arrival is None else row.arrival
 

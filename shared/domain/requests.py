@@ -9,19 +9,40 @@ import orjson
 
 from shared.domain.permissions import ActingAs
 
-RequestKind = Literal["book", "cancel", "call_off"]
+RequestKind = Literal[
+    "book",
+    "cancel",
+    "join_waitlist",
+    "leave_waitlist",
+    "accept_offer",
+    "decline_offer",
+    "expire_offer",
+    "serve_waitlist",
+    "call_off",
+]
 
 BOOK: Final = "book"
 CANCEL: Final = "cancel"
+JOIN_WAITLIST: Final = "join_waitlist"
+LEAVE_WAITLIST: Final = "leave_waitlist"
+ACCEPT_OFFER: Final = "accept_offer"
+DECLINE_OFFER: Final = "decline_offer"
+EXPIRE_OFFER: Final = "expire_offer"
+SERVE_WAITLIST: Final = "serve_waitlist"
 CALL_OFF: Final = "call_off"
-KINDS: Final = (BOOK, CANCEL, CALL_OFF)
+KINDS: Final[tuple[RequestKind, ...]] = get_args(RequestKind)
 
 # Only these take space in the line that others compete for, and only these can leave it by a mark (withdraw,
 # drain); what frees tickets always gets in, and stays.
-LIMITED_KINDS: Final = frozenset({BOOK})
+LIMITED_KINDS: Final = frozenset({BOOK, JOIN_WAITLIST})
+
+# What a request of a kind names besides its event.
+_ASKS_FOR_TICKETS: Final = LIMITED_KINDS
+_IS_SOMEBODYS: Final = frozenset({BOOK, JOIN_WAITLIST, LEAVE_WAITLIST, ACCEPT_OFFER, DECLINE_OFFER})
+_IS_ABOUT_AN_OFFER: Final = frozenset({ACCEPT_OFFER, DECLINE_OFFER, EXPIRE_OFFER})
 
 # Written into every payload. A worker decides this version and the one before, and leaves a newer one waiting.
-PAYLOAD_VERSION: Final = 1
+PAYLOAD_VERSION: Final = 2
 
 BIGINT_MAX: Final = 2**63 - 1
 INTEGER_MAX: Final = 2**31 - 1
@@ -38,8 +59,9 @@ class PayloadError(ValueError):
 class Request:
     """One request as the worker takes it from the line.
 
-    `tickets` is set for `book`, `booking_id` for `cancel`. `arrival` is what Redis numbered it; the worker has
-    the last word. `withdrawn` is the client's mark. `acting_as` is the right the API granted.
+    `tickets` is set for `book` and `join_waitlist`, `booking_id` for `cancel`, `offer_id` for what is about an offer.
+    `waitlist`: a `book` that would rather wait than be refused for lack of tickets. `arrival` is what Redis numbered
+    it; the worker has the last word. `withdrawn` is the client's mark. `acting_as` is the right the API granted.
     """
 
     job_id: uuid.UUID
@@ -50,6 +72,8 @@ class Request:
     accepted_at: datetime
     tickets: int | None = None
     booking_id: uuid.UUID | None = None
+    offer_id: uuid.UUID | None = None
+    waitlist: bool = False
     acting_as: ActingAs = "owner"
     withdrawn: bool = False
     request_id: str | None = None
@@ -62,6 +86,8 @@ def encode_payload(
     user_id: int | None,
     tickets: int | None = None,
     booking_id: uuid.UUID | None = None,
+    offer_id: uuid.UUID | None = None,
+    waitlist: bool = False,
     acting_as: ActingAs = "owner",
     request_id: str | None = None,
 ) -> bytes:
@@ -71,6 +97,10 @@ def encode_payload(
         payload["tickets"] = tickets
     if booking_id is not None:
         payload["booking_id"] = str(booking_id)
+    if offer_id is not None:
+        payload["offer_id"] = str(offer_id)
+    if waitlist:
+        payload["waitlist"] = True
     if acting_as != "owner":
         payload["acting_as"] = acting_as
     if request_id:
@@ -104,6 +134,8 @@ def decode_request(
             accepted_at=accepted_at,
             tickets=payload.get("tickets"),
             booking_id=uuid.UUID(payload["booking_id"]) if "booking_id" in payload else None,
+            offer_id=uuid.UUID(payload["offer_id"]) if "offer_id" in payload else None,
+            waitlist=payload.get("waitlist", False),
             acting_as=payload.get("acting_as", "owner"),
             withdrawn=withdrawn,
             request_id=payload.get("request_id"),
@@ -132,5 +164,8 @@ def _is_sound(request: Request) -> bool:
         and (request.tickets or 0) <= INTEGER_MAX
         and request.acting_as in get_args(ActingAs)
         and (request.request_id is None or type(request.request_id) is str)
-        and (request.kind != BOOK or (request.user_id is not None and bool(request.tickets)))
+        and type(request.waitlist) is bool
+        and (request.kind not in _IS_SOMEBODYS or request.user_id is not None)
+        and (request.kind not in _ASKS_FOR_TICKETS or bool(request.tickets))
+        and (request.kind not in _IS_ABOUT_AN_OFFER or request.offer_id is not None)
     )

@@ -28,6 +28,8 @@ class NewRequest:
     subjects: tuple[str, str] = ("", "")
     tickets: int | None = None
     booking_id: uuid.UUID | None = None
+    offer_id: uuid.UUID | None = None
+    waitlist: bool = False
     acting_as: ActingAs = "owner"
     request_id: str | None = None
     key_hash: str = ""
@@ -117,6 +119,8 @@ def _script_input(
         user_id=request.user_id,
         tickets=request.tickets,
         booking_id=request.booking_id,
+        offer_id=request.offer_id,
+        waitlist=request.waitlist,
         acting_as=request.acting_as,
         request_id=request.request_id,
     )

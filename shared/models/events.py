@@ -6,6 +6,7 @@ from sqlalchemy import Computed, ForeignKey, Identity, Integer, LargeBinary
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
+from shared.domain.availability import available_tickets
 from shared.models.base import Base
 
 
@@ -62,6 +63,17 @@ class Event(Base):
     )
 
     @property
+    def committed(self) -> int:
+        """Tickets that are booked or held for an offer."""
+        return self.booked + self.offered
+
+    @property
     def available(self) -> int:
         """Tickets that a new booking could get now."""
-        return self.capacity - self.booked
+        return available_tickets(
+            capacity=self.capacity,
+            booked=self.booked,
+            offered=self.offered,
+            waitlist_enabled=self.waitlist_enabled,
+            waiting=self.waiting,
+        )

@@ -34,9 +34,10 @@ def add(
     *,
     kind: RequestKind,
     event_id: int,
-    user_id: int | None,
-    acting_as: ActingAs,
+    user_id: int | None = None,
+    acting_as: ActingAs = "owner",
     booking_id: uuid.UUID | None = None,
+    offer_id: uuid.UUID | None = None,
     request_id: str | None = None,
 ) -> uuid.UUID:
     """Writes the request in the caller's transaction, with its job id fixed, and returns the id. One row."""
@@ -48,6 +49,7 @@ def add(
             event_id=event_id,
             user_id=user_id,
             booking_id=booking_id,
+            offer_id=offer_id,
             acting_as=acting_as,
             request_id=request_id,
         )
@@ -117,6 +119,7 @@ def _send(line: LineClient, request: ControlRequest, last_arrival: int) -> bool:
             event_id=request.event_id,
             user_id=request.user_id,
             booking_id=request.booking_id,
+            offer_id=request.offer_id,
             acting_as=request.acting_as,  # type: ignore[arg-type]
             request_id=request.request_id,
             is_control=True,

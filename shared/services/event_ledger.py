@@ -116,4 +116,5 @@ def _facts(event: Event) -> dict[str, Any]:
         sales_paused=event.sales_paused,
         price_minor=event.price_minor,
         currency=event.currency,
+        waitlist_enabled=event.waitlist_enabled,
     )

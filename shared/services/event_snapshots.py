@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.db import transaction
@@ -45,15 +45,10 @@ class EventSnapshot:
     sales_open_at: datetime | None
     sales_close_at: datetime
     sales_paused: bool
-    capacity: int
-    booked: int
+    available: int  # tickets that a new booking could get
     max_per_booking: int
+    waitlist_enabled: bool
     last_arrival: int
-
-    @property
-    def available(self) -> int:
-        """Tickets that a new booking could get, up to a second ago."""
-        return self.capacity - self.booked
 
     def door(self, *, sold_out_door: bool) -> Door:
         """What the accept script is told. The window is judged there, by Redis' clock."""
@@ -225,8 +220,10 @@ _QUERY = select(
     Event.sales_open_at,
     Event.sales_close_at,
     Event.sales_paused,
-    Event.capacity,
-    Event.booked,
+    func.available_tickets(
+        Event.capacity, Event.booked, Event.offered, Event.waitlist_enabled, Event.waiting
+    ).label("available"),
     Event.max_per_booking,
+    Event.waitlist_enabled,
     Event.last_arrival,
 )

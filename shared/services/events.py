@@ -13,9 +13,11 @@ from shared.domain.events import (
     CANCELLED,
     DRAFT,
     FIELD_NAMES,
+    Committed,
     EventFields,
     check_change,
     check_new,
+    check_nobody_concerned,
     complete,
     is_completed,
     merge,
@@ -28,7 +30,7 @@ from shared.domain.permissions import (
     may_create_events,
     may_manage_event,
 )
-from shared.domain.requests import CALL_OFF
+from shared.domain.requests import CALL_OFF, SERVE_WAITLIST
 from shared.errors import GuichetError, NotFoundError, RefusedError
 from shared.models import Event
 from shared.services import control_requests
@@ -89,7 +91,7 @@ def change_event(
     changes = _differences(current, wanted)
     if not changes:
         return []
-    check_change(current, wanted, booked=event.booked, now=now)
+    check_change(current, wanted, _committed(event), now=now)
     if "organization_id" in changes:
         check_place(held, wanted.organization_id)
     for name in changes:
@@ -104,6 +106,11 @@ def change_event(
         is_host = hosts_event(held.actor, host_id=event.host_id, organization_id=current.organization_id)
         acting_as: ActingAs = "host" if is_host else "admin"
         jobs.append(_request_call_off(session, event, actor.user_id, acting_as, request_id))
+    elif any(event.waiting):
+        # More tickets, a sale that goes on: whatever was changed, who waits is served before the next request.
+        jobs.append(
+            control_requests.add(session, kind=SERVE_WAITLIST, event_id=event.id, request_id=request_id)
+        )
     session.flush()
     return jobs
 
@@ -113,8 +120,7 @@ def delete_event(
 ) -> None:
     """Hides the event and frees its code. Raises as `change_event`, and `event_has_bookings`."""
     event = _lock_managed(session, hold_organizations(session, actor), event_id, versions)
-    if event.booked:
-        raise RefusedError("event_has_bookings", booked=event.booked)
+    check_nobody_concerned(_committed(event))
     _hide(session, event, actor_id=actor.user_id, now=read_clock(session), request_id=request_id)
     session.flush()
 
@@ -180,6 +186,10 @@ def _request_call_off(
     return control_requests.add(
         session, kind=CALL_OFF, event_id=event.id, user_id=user_id, acting_as=acting_as, request_id=request_id
     )
+
+
+def _committed(event: Event) -> Committed:
+    return Committed(booked=event.booked, offered=event.offered, waiting=sum(event.waiting))
 
 
 def _fields(event: Event) -> EventFields:

@@ -5,9 +5,9 @@ session plans without sequential scans: on a database that was never analysed (a
 sell-out) joining a batch with `bookings` becomes a hash join over the whole table otherwise.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -15,8 +15,12 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
 
 from shared.clock import rfc3339, rfc3339_or_none
 from shared.domain.ledger import LedgerRow
-from shared.domain.requests import BOOK, Request
-from shared.domain.snapshot import BookingState, EventState, Plan, Snapshot
+from shared.domain.requests import ACCEPT_OFFER, BOOK, JOIN_WAITLIST, Request
+from shared.domain.snapshot import BookingState, EntryState, EventState, Plan, Snapshot, Terms
+from shared.store.batch_waitlists import load_live_entries, load_waitlists, waitlist_statements
+
+# Requests that may make a booking or an entry of their user's: whether the account is open, and what it has booked.
+_BOOKS = frozenset({BOOK, JOIN_WAITLIST, ACCEPT_OFFER})
 
 ADVISORY_CLASS = 4702  # namespace of the partitions' advisory locks
 
@@ -30,13 +34,13 @@ from line_state for share"""
 
 _EVENTS = """select id, capacity, booked, max_per_booking, status, deleted_at is not null, starts_at,
        sales_open_at, sales_close_at, sales_paused, price_minor, currency, last_number, last_hash, last_arrival,
-       arrivals_reissued, drained_up_to, drained_until, drain_reason
+       arrivals_reissued, drained_up_to, drained_until, drain_reason, offered, waitlist_enabled, waiting
 from events where id = any(%s) order by id for update"""
 
 _EVENT_FIELDS = (
     "id", "capacity", "booked", "max_per_booking", "status", "deleted", "starts_at", "sales_open_at",
     "sales_close_at", "sales_paused", "price_minor", "currency", "last_number", "last_hash", "last_arrival",
-    "arrivals_reissued", "drained_up_to", "drained_until", "drain_reason",
+    "arrivals_reissued", "drained_up_to", "drained_until", "drain_reason", "offered", "waitlist_enabled", "waiting",
 )  # fmt: skip
 
 # A user that does not exist counts as closed: a booking for it could not be written.
@@ -79,10 +83,13 @@ from json_to_recordset(%s) as r (job_id uuid, event_id bigint, number bigint, ar
     user_id bigint, tickets int, outcome text, reason text, booking_id uuid, available_after int, facts jsonb,
     accepted_at timestamptz, decided_at timestamptz, hash text);
 update events e set booked = r.booked, last_number = r.last_number, last_hash = decode(r.last_hash, 'hex'),
-    last_arrival = r.last_arrival, arrivals_reissued = r.arrivals_reissued
+    last_arrival = r.last_arrival, arrivals_reissued = r.arrivals_reissued, offered = r.offered, waiting = r.waiting
 from json_to_recordset(%s) as r (id bigint, booked int, last_number bigint, last_hash text, last_arrival bigint,
-    arrivals_reissued bigint)
-where e.id = r.id"""
+    arrivals_reissued bigint, offered int, waiting int[])
+where e.id = r.id;
+insert into outbox (topic, event_id, from_number, to_number)
+select 'ledger', id, from_number, to_number
+from json_to_recordset(%s) as r (id bigint, from_number bigint, to_number bigint)"""
 
 _WRITE_BOOKINGS = """insert into bookings (id, reference, event_id, user_id, job_id, tickets, status, price_minor,
     currency, arrival, created_at, cancelled_at)
@@ -141,21 +148,21 @@ def lock_events(cursor: Cursor, event_ids: Iterable[int]) -> dict[int, EventStat
     return events
 
 
-def load(cursor: Cursor, requests: Sequence[Request], cancel_until: timedelta) -> tuple[Snapshot, datetime]:
+def load(cursor: Cursor, requests: Sequence[Request], terms: Terms) -> tuple[Snapshot, datetime]:
     """Everything the rules may read about `requests`, with their events locked, and the time of the decision.
 
-    Two to four round trips, index look-ups only, whatever the size of the tables.
+    Two to five round trips, index look-ups only, whatever the size of the tables.
     """
-    snapshot = Snapshot(
-        events=lock_events(cursor, (request.event_id for request in requests)), cancel_until=cancel_until
-    )
-    users = [request.user_id for request in requests if request.kind == BOOK]
+    snapshot = Snapshot(events=lock_events(cursor, (request.event_id for request in requests)), terms=terms)
+    bookers = [request for request in requests if request.kind in _BOOKS]
+    users = [request.user_id for request in bookers]
     cursor.execute(_NOW_AND_CLOSED, (users,))
     now, closed = fetch_row(cursor)
     snapshot.closed_users.update(closed)
     if users:
-        cursor.execute(_LIVE, ([request.event_id for request in requests if request.kind == BOOK], users))
+        cursor.execute(_LIVE, ([request.event_id for request in bookers], users))
         _remember(snapshot, cursor.fetchall())
+    load_waitlists(cursor, snapshot, requests)
     wanted = [request.booking_id for request in requests if request.booking_id is not None]
     if wanted:
         cursor.execute(_BY_ID, (wanted,))
@@ -165,13 +172,16 @@ def load(cursor: Cursor, requests: Sequence[Request], cancel_until: timedelta) -
 
 def load_call_off(
     cursor: Cursor, request: Request, limit: int
-) -> tuple[Snapshot, list[BookingState], datetime]:
-    """The event, locked, and its first `limit` live bookings. Three round trips."""
+) -> tuple[Snapshot, list[BookingState], list[EntryState], datetime]:
+    """The event, locked, and up to `limit` each of its live bookings and waitlist entries. Three round trips, four
+    with a waitlist.
+    """
     snapshot = Snapshot(events=lock_events(cursor, [request.event_id]))
     cursor.execute(_LIVE_OF_EVENT, (request.event_id, limit))
     bookings = _remember(snapshot, cursor.fetchall())
+    entries = load_live_entries(cursor, snapshot, request.event_id, limit)
     cursor.execute("select clock_timestamp()")
-    return snapshot, bookings, fetch_row(cursor)[0]
+    return snapshot, bookings, entries, fetch_row(cursor)[0]
 
 
 def _booking(values: Sequence[Any]) -> BookingState:
@@ -189,16 +199,20 @@ def _remember(snapshot: Snapshot, rows: Iterable[Sequence[Any]]) -> list[Booking
     return bookings
 
 
-def write(cursor: Cursor, snapshot: Snapshot, rows: Sequence[LedgerRow], plan: Plan, now: datetime) -> None:
-    """Writes ledger rows, bookings and counters of a batch. One round trip.
+def write(cursor: Cursor, snapshot: Snapshot, plan: Plan, now: datetime) -> None:
+    """Writes ledger rows, bookings, waitlists and counters of a batch, and to whom it may concern where they stand
+    (the outbox). One round trip.
 
     JSON in, one row a record out: one parameter to quote instead of fifteen a row.
     """
+    ranges: dict[int, tuple[int, int]] = {}
+    for row in plan.rows:
+        ranges[row.event_id] = (ranges.get(row.event_id, (row.number, 0))[0], row.number)
     statements = [_WRITE]
-    touched = {row.event_id for row in rows}
     parameters: list[Any] = [
-        _ledger_json(rows),
-        _events_json(snapshot.events[event_id] for event_id in touched),
+        _ledger_json(plan.rows),
+        _events_json(snapshot.events[event_id] for event_id in ranges),
+        _ranges_json(ranges),
     ]
     # Cancelled first, and those made and cancelled in this batch inserted as they ended: a user who cancels and
     # books again in one batch has one live booking at every moment.
@@ -209,7 +223,19 @@ def write(cursor: Cursor, snapshot: Snapshot, rows: Sequence[LedgerRow], plan: P
     if plan.made:
         statements.append(_WRITE_BOOKINGS)
         parameters.append(_bookings_json(plan))
+    for statement, parameter in waitlist_statements(plan, now):
+        statements.append(statement)
+        parameters.append(parameter)
     cursor.execute(";\n".join(statements), parameters)
+
+
+def _ranges_json(ranges: Mapping[int, tuple[int, int]]) -> str:
+    return orjson.dumps(
+        [
+            {"id": event_id, "from_number": from_number, "to_number": to_number}
+            for event_id, (from_number, to_number) in ranges.items()
+        ]
+    ).decode()
 
 
 def _ledger_json(rows: Sequence[LedgerRow]) -> str:
@@ -247,6 +273,8 @@ def _events_json(events: Iterable[EventState]) -> str:
                 "last_hash": event.last_hash.hex(),
                 "last_arrival": event.last_arrival,
                 "arrivals_reissued": event.arrivals_reissued,
+                "offered": event.offered,
+                "waiting": event.waiting,
             }
             for event in events
         ]

@@ -16,7 +16,9 @@ BIGINT_MAX: Final = 2**63 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
-    """An event as clients read it; `read_at` is the database's time, `line_paused` the pause of all lines."""
+    """An event as clients read it; `available` is what a new booking could get, `read_at` the database's time,
+    `line_paused` the pause of all lines.
+    """
 
     id: int
     host_id: int
@@ -39,7 +41,9 @@ class EventRow:
     currency: str
     capacity: int
     booked: int
+    available: int
     max_per_booking: int
+    waitlist_enabled: bool
     status: str
     impressions: int
     version: int
@@ -49,11 +53,6 @@ class EventRow:
     updated_at: datetime
     read_at: datetime
     line_paused: bool
-
-    @property
-    def available(self) -> int:
-        """Tickets that a new booking could get now."""
-        return self.capacity - self.booked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +77,16 @@ class EventFilters:
     viewer_is_admin: bool = False
 
 
-EVENT_COLUMNS: Final = """
+_AVAILABLE: Final = "available_tickets(e.capacity, e.booked, e.offered, e.waitlist_enabled, e.waiting)"
+EVENT_COLUMNS: Final = f"""
     e.id, e.host_id, u.name as host_name, e.organization_id, o.name as organization_name,
     o.logo_url as organization_logo_url, e.title, e.description, e.venue, e.category, e.code, e.time_zone,
     e.starts_at, e.ends_at, e.sales_open_at, e.sales_close_at, e.sales_paused, e.price_minor, e.currency,
-    e.capacity, e.booked, e.max_per_booking, e.status, e.impressions, e.version, e.last_number, e.last_hash,
+    e.capacity, e.booked, {_AVAILABLE} as available, e.max_per_booking, e.waitlist_enabled, e.status,
+    e.impressions, e.version, e.last_number, e.last_hash,
     e.created_at, e.updated_at, now() as read_at,
     (select l.paused and (l.resume_at is null or l.resume_at > now()) from line_state l) as line_paused
-"""
+"""  # noqa: S608 - constants only
 EVENT_TABLES: Final = (
     "events e join users u on u.id = e.host_id left join organizations o on o.id = e.organization_id"
 )
@@ -183,4 +184,4 @@ def _state_clauses(filters: EventFilters) -> Iterator[str]:
     if filters.on_sale or filters.available_only:
         yield "e.status = 'scheduled' and e.sales_close_at > now()"
     if filters.available_only:
-        yield "e.booked < e.capacity"
+        yield f"{_AVAILABLE} > 0"

@@ -38,8 +38,11 @@ def list_slots(session: Session, *, limit: int) -> dict[int, int]:
     )
     columns = upcoming.c
     now: datetime = session.execute(select(func.now())).scalar_one()
+    available = func.available_tickets(
+        columns.capacity, columns.booked, columns.offered, columns.waitlist_enabled, columns.waiting
+    )
     rows = session.execute(
-        select(columns.id, columns.capacity - columns.booked).where(
+        select(columns.id, available).where(
             columns.status == "scheduled",
             columns.sales_paused.is_(False),
             columns.sales_open_at.is_(None) | (columns.sales_open_at <= now),

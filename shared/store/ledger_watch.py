@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 # Until somebody has analysed the tables the planner guesses, and may read one through to sort it.
 _BY_INDEX: Final = text("set local enable_seqscan = off")
 
-# `booked > capacity` cannot be while the CHECK constraint stands; the watch does not trust it.
+# More booked and offered than there is cannot be while the CHECK constraint stands; the watch does not trust it.
 _HEADS: Final = text(
-    "select id, last_number, booked > capacity as oversold from events where id > :after order by id limit :limit"
+    "select id, last_number, booked + offered > capacity as oversold from events where id > :after"
+    " order by id limit :limit"
 )
 
 # The rows of each span by the index on (event_id, number), in its order; of each, whether its arrival is the

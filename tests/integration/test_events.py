@@ -60,7 +60,7 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"sales_open_at": rfc3339(START)}, "#/sales_open_at"),
     ({"sales_paused": 1}, "#/sales_paused"),
     ({"booked": 3}, "#/booked"),
-    ({"waitlist_enabled": True}, "#/waitlist_enabled"),
+    ({"waitlist": True}, "#/waitlist"),
 ]
 
 

@@ -5,7 +5,6 @@ There the planner guesses, and a join of the batch with `bookings` becomes a has
 
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 import psycopg2
@@ -13,12 +12,13 @@ import pytest
 
 from shared.clock import utc_now
 from shared.domain.requests import Request
+from shared.domain.snapshot import Terms
 from shared.store import batches
 from tests.factories import make_event
 from worker.claims import ClaimSession
 
 ROWS = 100_000
-TABLES = {"bookings", "decisions", "events", "users"}
+TABLES = {"bookings", "decisions", "events", "offers", "users", "waitlist_entries"}
 FILL = """
 set session_replication_role = replica;
 insert into users (name, email, role)
@@ -30,6 +30,14 @@ insert into decisions (job_id, event_id, number, arrival, kind, user_id, tickets
         facts, accepted_at, decided_at, hash)
     select md5('j' || n)::uuid, %(event)s, n + 1, n, 'book', n, 1, 'confirmed', md5('b' || n)::uuid, 0, '{}', now(),
         now(), '' from generate_series(1, %(rows)s) n;
+insert into waitlist_entries (id, event_id, user_id, job_id, number, tickets, status, created_at, ended_at)
+    select md5('w' || n)::uuid, %(event)s, n, md5('wj' || n)::uuid, n + 1, n %% 10 + 1,
+        case n %% 3 when 0 then 'offered' when 1 then 'waiting' else 'left' end, now(),
+        case n %% 3 when 2 then now() end from generate_series(1, %(rows)s) n;
+insert into offers (id, entry_id, event_id, user_id, tickets, status, expires_at, created_at)
+    select md5('o' || n)::uuid, md5('w' || n)::uuid, %(event)s, n, n %% 10 + 1, 'open', now(), now()
+    from generate_series(3, %(rows)s, 3) n;
+update events set offered = 5, waiting = array_fill(%(rows)s / 30, array[10]) where id = %(event)s;
 """
 
 
@@ -89,20 +97,21 @@ def session(settings, event_id) -> Iterator[ClaimSession]:
 
 
 def requests(event_id: int, count: int) -> list[Request]:
-    """A batch with everything in it: newcomers, people with a booking, cancellations."""
+    """A batch with everything in it: newcomers, people with a booking, cancellations, people who wait."""
     made = []
     for number in range(count):
-        is_cancel = number % 5 == 4
+        is_cancel, is_accept = number % 5 == 4, number % 5 == 3
         made.append(
             Request(
                 job_id=uuid.uuid4(),
-                kind="cancel" if is_cancel else "book",
+                kind="cancel" if is_cancel else "accept_offer" if is_accept else "book",
                 event_id=event_id,
                 user_id=number + 1 if number % 2 else ROWS + number,
                 arrival=number,
                 accepted_at=utc_now(),
                 tickets=None if is_cancel else 1,
                 booking_id=uuid.uuid4() if is_cancel else None,
+                offer_id=uuid.uuid4() if is_accept else None,
             )
         )
     return made
@@ -113,7 +122,7 @@ def plans_of(session: ClaimSession, event_id: int, count: int) -> Explaining:
     batch = requests(event_id, count)
     session.cursor.execute("begin")
     batches.find_recorded(cursor, [str(request.job_id) for request in batch])
-    snapshot, _ = batches.load(cursor, batch, timedelta(hours=24))
+    snapshot, _ = batches.load(cursor, batch, Terms())
     batches.load_call_off(cursor, batch[0], 200)
     session.rollback()
     assert event_id in snapshot.events

@@ -8,6 +8,7 @@ import pytest
 
 from shared.domain.events import (
     MAX_DURATION,
+    Committed,
     EventFields,
     Sales,
     check_change,
@@ -105,27 +106,36 @@ class TestCheckChange:
         now = START if "ends_at" in current else NOW
         before = fields(**current)
         with pytest.raises(RefusedError) as caught:
-            check_change(before, replace(before, **wanted), booked=3, now=now)
+            check_change(
+                before, replace(before, **wanted), Committed(booked=3, offered=0, waiting=0), now=now
+            )
         assert caught.value.code == code
 
     def test_takes_a_capacity_of_exactly_what_is_booked(self) -> None:
-        check_change(fields(), fields(capacity=3), booked=3, now=NOW)
+        check_change(fields(), fields(capacity=3), Committed(booked=3, offered=0, waiting=0), now=NOW)
 
     def test_a_running_event_may_still_be_described_but_not_moved_into_the_past(self) -> None:
-        check_change(fields(), fields(title="Opera"), booked=3, now=START)
+        check_change(fields(), fields(title="Opera"), Committed(booked=3, offered=0, waiting=0), now=START)
         with pytest.raises(InvalidInputError):
-            check_change(fields(), fields(starts_at=START - HOUR, ends_at=START + HOUR), booked=3, now=START)
+            check_change(
+                fields(),
+                fields(starts_at=START - HOUR, ends_at=START + HOUR),
+                Committed(booked=3, offered=0, waiting=0),
+                now=START,
+            )
 
     def test_a_draft_is_never_over_but_is_published_for_the_future_only(self) -> None:
         draft = fields(status="draft")
         late = START + 9 * HOUR
-        check_change(draft, replace(draft, title="Opera"), booked=0, now=late)
+        check_change(
+            draft, replace(draft, title="Opera"), Committed(booked=0, offered=0, waiting=0), now=late
+        )
         with pytest.raises(InvalidInputError) as caught:
-            check_change(draft, fields(), booked=0, now=late)
+            check_change(draft, fields(), Committed(booked=0, offered=0, waiting=0), now=late)
         assert pointers(caught.value) == ["#/starts_at"]
 
     def test_without_bookings_an_event_goes_back_to_draft(self) -> None:
-        check_change(fields(), fields(status="draft"), booked=0, now=NOW)
+        check_change(fields(), fields(status="draft"), Committed(booked=0, offered=0, waiting=0), now=NOW)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ class TestEventSetFacts:
         facts = event_set_facts(
             capacity=10, max_per_booking=4, status="scheduled", deleted=False, starts_at=STARTS, sales_open_at=opens,
             sales_close_at=CLOSES, sales_paused=True, price_minor=100, currency="EUR",
+            waitlist_enabled=True,
         )  # fmt: skip
         assert orjson.loads(orjson.dumps(facts)) == facts
         assert parse_rfc3339(facts["starts_at"]) == STARTS

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from shared.domain.findings import Finding
 from shared.domain.ledger import LedgerRow, chain_hash
 from shared.domain.replay import Replay
+from shared.domain.snapshot import Terms
 from shared.ids import uuid7
 from tests.ledgers import OPENING, TruthfulLedger
 
@@ -97,7 +98,7 @@ class TestTruthfulLedger:
 
     def test_keeps_the_deadline_that_was_set_when_it_was_decided(self) -> None:
         ledger = TruthfulLedger()
-        ledger.snapshot.cancel_until = timedelta(days=29, hours=23)
+        ledger.snapshot.terms = Terms(cancel_until=timedelta(days=29, hours=23))
         booking = ledger.book(2).booking_id
         ledger.now += timedelta(hours=2)
         assert ledger.cancel(2, booking).reason == "cancellation_closed"
@@ -163,7 +164,7 @@ class TestAForgedRow:
         refused.available_after = -1
         findings = replay(rechain(ledger.rows))[1]
         assert places(findings) == {("rules", 3), ("oversell", 3)}
-        assert ("booked", "at most 1", 2) in {(f.what, f.expected, f.found) for f in findings}
+        assert ("booked + offered", "at most 1", 2) in {(f.what, f.expected, f.found) for f in findings}
 
     def test_that_refuses_what_was_free_is_followed_as_recorded(self) -> None:
         ledger = TruthfulLedger(capacity=2)

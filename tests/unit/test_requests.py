@@ -68,7 +68,7 @@ class TestPayload:
             encode_payload(kind="book", event_id=1, user_id=2, tickets=3)
         )
         assert (function, instance, args) == (JOB_FUNCTION, None, [])
-        assert kwargs == {"v": 1, "kind": "book", "event_id": 1, "user_id": 2, "tickets": 3}
+        assert kwargs == {"v": 2, "kind": "book", "event_id": 1, "user_id": 2, "tickets": 3}
 
     @pytest.mark.parametrize(
         "data",

@@ -7,6 +7,7 @@ import pytest
 from shared.clock import rfc3339
 from shared.domain.outcomes import REASONS
 from shared.domain.rules import judge_book, judge_call_off, judge_cancel, judge_sale
+from shared.domain.snapshot import Terms
 from tests.snapshots import CLOSES, NOW, OPENS, STARTS, booking_state, event_state, request, snapshot_of
 
 TICK = timedelta(microseconds=1)
@@ -24,7 +25,7 @@ def book(event=None, *bookings, now=NOW, closed=(), **fields):
 def cancel(event=None, booking=None, *, cancel_until=DAY, **fields):
     event = event or event_state()
     booking = booking or booking_state()
-    snapshot = snapshot_of(event, booking, cancel_until=cancel_until)
+    snapshot = snapshot_of(event, booking, terms=Terms(cancel_until=cancel_until))
     asked = request(**{"kind": "cancel", "booking_id": booking.id, **fields})
     return judge_cancel(snapshot, event, asked)
 

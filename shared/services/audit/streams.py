@@ -18,7 +18,7 @@ _LEDGER_COLUMNS: Final = ", ".join(LedgerRow.__slots__)
 _EVENT_COLUMNS: Final = """
     id, capacity, booked, max_per_booking, status, deleted_at is not null as deleted, starts_at,
     sales_open_at, sales_close_at, sales_paused, price_minor, currency, last_number, last_hash, last_arrival,
-    arrivals_reissued, drained_up_to, drained_until, drain_reason
+    arrivals_reissued, drained_up_to, drained_until, drain_reason, waitlist_enabled, offered, waiting
 """
 # Columns of `bookings` that the ledger also knows, named like BookingState's fields.
 BOOKING_COLUMNS: Final = (
@@ -32,6 +32,21 @@ BOOKING_COLUMNS: Final = (
     "currency",
     "arrival",
     "created_at",
+)
+
+# An entry with its offer, if it had one.
+ENTRY_COLUMNS: Final = (
+    "event_id",
+    "id",
+    "user_id",
+    "job_id",
+    "number",
+    "tickets",
+    "status",
+    "created_at",
+    "offer_id",
+    "offer_status",
+    "expires_at",
 )
 
 Row = tuple[Any, ...]
@@ -85,6 +100,17 @@ def stream_bookings(session: Session, event_id: int | None) -> EventRows:
     condition = "true" if event_id is None else "event_id = %(event)s"
     query = f"select {', '.join(BOOKING_COLUMNS)} from bookings where {condition} order by event_id, id"  # noqa: S608 - our own text
     return EventRows(_stream(session, "bookings", query, event_id), event_column=0)
+
+
+def stream_entries(session: Session, event_id: int | None) -> EventRows:
+    """Every waitlist entry with its offer, by event and id."""
+    condition = "true" if event_id is None else "w.event_id = %(event)s"
+    query = (
+        "select w.event_id, w.id, w.user_id, w.job_id, w.number, w.tickets, w.status, w.created_at, o.id, o.status,"  # noqa: S608 - our own text
+        " o.expires_at from waitlist_entries w left join offers o on o.entry_id = w.id"
+        f" where {condition} order by w.event_id, w.id"
+    )
+    return EventRows(_stream(session, "entries", query, event_id), event_column=0)
 
 
 def ledger_row(row: Row) -> LedgerRow:

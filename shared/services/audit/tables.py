@@ -17,9 +17,11 @@ from shared.services.audit.streams import (
     ledger_row,
     read_json_fast,
     stream_bookings,
+    stream_entries,
     stream_events,
     stream_ledger,
 )
+from shared.services.audit.waitlist import compare_waitlist
 
 # What a rule reads of an event: the columns that `event_set` and `drain` rows record.
 EVENT_FIELDS: Final = (
@@ -33,6 +35,7 @@ EVENT_FIELDS: Final = (
     "sales_paused",
     "price_minor",
     "currency",
+    "waitlist_enabled",
     "drained_up_to",
     "drained_until",
     "drain_reason",
@@ -55,18 +58,23 @@ def snapshot_transaction(engine: Engine) -> Iterator[Session]:
 
 
 def audit_tables(session: Session, tally: Tally, *, event_id: int | None = None) -> None:
-    """Replays every ledger (or one event's) and compares with `events`, `bookings` and `audit_log`.
+    """Replays every ledger (or one event's) and compares with `events`, `bookings`, `waitlist_entries`,
+    `offers` and `audit_log`.
 
-    Some 20 µs a ledger row; memory of the bookings of one event. `session` must be a `snapshot_transaction`.
+    Some 20 µs a ledger row; memory of the bookings and entries of one event. `session` must be a
+    `snapshot_transaction`.
     """
     read_json_fast(session)
     ledger, bookings = stream_ledger(session, event_id), stream_bookings(session, event_id)
+    entries = stream_entries(session, event_id)
     for event in stream_events(session, event_id):
         tally.examined["event_fields"] += 1
         replay = _replay(event["id"], ledger.take(event["id"]), tally)
         _compare_event(event, replay, tally)
         compare_bookings(event["booked"], replay, bookings.take(event["id"]), tally)
-    for check, orphans in (("rules", ledger.drain()), ("bookings", bookings.drain())):
+        compare_waitlist(event, replay, entries.take(event["id"]), tally)
+    streams = {"rules": ledger, "bookings": bookings, "waitlist": entries}
+    for check, orphans in ((check, stream.drain()) for check, stream in streams.items()):
         for orphan in sorted(orphans):
             tally.add(Finding(check=check, what="event", expected="an event", found=None, event_id=orphan))
     compare_audit_log(session, event_id, tally)
@@ -95,11 +103,10 @@ def _compare_event(event: dict[str, Any], replay: Replay, tally: Tally) -> None:
     tally.compare("event_head", "last_hash", state.last_hash, last_hash, **place)
     tally.compare("event_head", "last_arrival", state.last_arrival, event["last_arrival"], **place)
     tally.compare("event_counters", "booked", state.booked, event["booked"], **place)
-    if event["booked"] > event["capacity"]:
+    taken = event["booked"] + event["offered"]
+    if taken > event["capacity"]:
         at_most = f"at most {event['capacity']}"
-        tally.add(
-            Finding(check="oversell", what="events.booked", expected=at_most, found=event["booked"], **place)
-        )
+        tally.add(Finding(check="oversell", what="booked + offered", expected=at_most, found=taken, **place))
     if replay.known:
         for name in EVENT_FIELDS:
             tally.compare("event_fields", name, getattr(state, name), event[name], **place)
