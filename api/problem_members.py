@@ -92,6 +92,12 @@ MEMBERS: Final[dict[str, dict[str, Member]]] = {
     },
     "capacity_below_committed": {"booked": _BOOKED, "offered": _OFFERED},
     "event_has_bookings": {"booked": _BOOKED, "offered": _OFFERED, "waiting": _WAITING},
+    "organization_has_events": {
+        "events": Member("Events that it has, those that are over too.", _COUNT, 3, always=True)
+    },
+    "too_many_organizations": {
+        "organizations_max": Member("How many one user may belong to.", _COUNT, 100, always=True)
+    },
     "precondition_failed": {"version": Member("The event's version now.", _COUNT, 4)},
     "rate_limited": {
         "retry_after_seconds": _RETRY,

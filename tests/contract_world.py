@@ -2,7 +2,7 @@
 
 import itertools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,7 +24,7 @@ from shared.db import make_engine, transaction
 from shared.models import User
 from shared.services import line_pause
 from tests.conftest import _TEMPLATE, connect_redis, make_settings
-from tests.factories import PASSWORD, auth_header, make_event, make_user
+from tests.factories import PASSWORD, auth_header, make_event, make_organization, make_user
 from tests.lines import await_that, worker_process
 from worker.schedule import TASK_QUEUE
 
@@ -116,6 +116,12 @@ class World:
                 return make_event(self.engine, host=self.callers["host"]).id
             case "event_id":
                 return self._events[turn % len(self._events)]
+            case "organization_id" if operation_id == "organization_members_leave":
+                return self._organization(members=[caller])
+            case "organization_id":
+                return self._organization(owners=[caller])
+            case "user_id" if "organization_members" in operation_id:
+                return caller.id if turn % 2 else self._person("attendee").id
             case "user_id":
                 return caller.id if turn % 2 else self._person("attendee").id
             case "job_id" | "booking_id" | "reference":
@@ -133,6 +139,11 @@ class World:
             case "code":  # of a problem in a path, of an event in a body
                 return "sold_out" if method == "GET" else secrets.token_hex(6)
         return None
+
+    def _organization(self, *, owners: Sequence[User] = (), members: Sequence[User] = ()) -> int:
+        """An organization with an owner besides who is given, so that everybody may leave."""
+        owners = [*owners, self.callers["host"]] if self.callers["host"] not in owners else owners
+        return make_organization(self.engine, owners=owners, members=members).id
 
     def _person(self, role: str) -> User:
         return make_user(self.engine, role=role, password=PASSWORD)

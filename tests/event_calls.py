@@ -1,5 +1,6 @@
 """Events over HTTP in tests: bodies that are accepted, and looks at what was written down."""
 
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -54,7 +55,7 @@ def add_booking(
         now = read_clock(session)
         booking = Booking(
             id=uuid7(),
-            reference=str(uuid.uuid4()),
+            reference="-".join(re.findall(".{4}", uuid.uuid4().hex.upper())[:2]),
             event_id=event_id,
             user_id=user.id,
             job_id=uuid7(),

@@ -5,6 +5,7 @@ from typing import Final
 TAGS: Final[dict[str, str]] = {
     "Accounts": "Registering, logging in and out, one's own profile, password and account.",
     "Users": "Accounts by id, for themselves and for admins.",
+    "Organizations": "Who stands behind events, and who manages them together.",
     "Events": "What people attend: listed, shown, made, changed, called off, hidden.",
     "Bookings": "Standing in line for tickets, cancelling, and the bookings that came of it.",
     "Requests": "Following a request in the line: its place, its decision, its stream; leaving the line.",

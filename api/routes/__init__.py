@@ -23,6 +23,8 @@ from api.routes import (
     metrics,
     monitoring,
     openapi,
+    organization_members,
+    organizations,
     problem_pages,
     requests,
     users,
@@ -41,6 +43,8 @@ ROOT_ROUTES: Final[tuple[Blueprint, ...]] = (
 API_ROUTES: Final[tuple[Blueprint, ...]] = (
     accounts.blueprint,
     users.blueprint,
+    organizations.blueprint,
+    organization_members.blueprint,
     events.blueprint,
     event_slots.blueprint,
     event_bookings.blueprint,

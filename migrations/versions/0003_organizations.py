@@ -12,7 +12,8 @@ branch_labels = None
 depends_on = None
 
 # The reference is validated after the lock on `events` has gone: every batch waits for that lock.
-UPGRADE = """
+# What stands between words of a name is ASCII that is no letter and no digit, as in `shared/store/words.py`.
+UPGRADE = r"""
 create table organizations (
     id bigint generated always as identity primary key,
     name text not null,
@@ -21,10 +22,16 @@ create table organizations (
     background_url text,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    deleted_at timestamptz                    -- hidden: events of the past still name it
+    deleted_at timestamptz,                   -- hidden: its hidden events still refer to it
+    search_words tsvector not null generated always as (
+        array_to_tsvector(array_remove(
+            regexp_split_to_array(lower(name), '[\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u007f]+'), ''
+        ))
+    ) stored
 );
 create index organizations_name_idx on organizations (name, id) where deleted_at is null;
 create index organizations_created_idx on organizations (created_at, id) where deleted_at is null;
+create index organizations_words_idx on organizations using gin (search_words) where deleted_at is null;
 
 create table organization_members (
     organization_id bigint not null references organizations,

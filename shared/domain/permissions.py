@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from shared.domain.organizations import OWNER, MemberRole
+
 Role = Literal["attendee", "host", "admin"]
 ActingAs = Literal["owner", "host", "admin", "account"]
 
@@ -34,6 +36,16 @@ def may_create_events(actor: Actor) -> bool:
 def may_place_events(actor: Actor, organization_id: int) -> bool:
     """The organization's members and admins: let an event belong to it."""
     return actor.is_admin or organization_id in actor.organization_ids
+
+
+def may_see_members(actor: Actor, organization_id: int) -> bool:
+    """Who belongs to an organization is shown to those who do, and to admins."""
+    return actor.is_admin or organization_id in actor.organization_ids
+
+
+def may_run_organization(actor: Actor, membership: MemberRole | None) -> bool:
+    """Its owners and admins: change it, delete it, say who belongs to it."""
+    return actor.is_admin or membership == OWNER
 
 
 def hosts_event(actor: Actor, *, host_id: int, organization_id: int | None) -> bool:

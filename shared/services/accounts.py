@@ -11,7 +11,14 @@ from shared.domain.accounts import ANONYMISED_NAME, anonymised_email, find_passw
 from shared.domain.permissions import Actor
 from shared.errors import InvalidInputError
 from shared.models import Booking, ControlRequest, Event, OrganizationMember, RevokedToken, User
-from shared.services import audit_log, control_requests, credentials, token_families, users
+from shared.services import (
+    audit_log,
+    control_requests,
+    credentials,
+    organization_members,
+    token_families,
+    users,
+)
 from shared.services.credentials import Attempt
 from shared.services.events import call_off_for_account
 from shared.services.passwords import PasswordCheck
@@ -103,8 +110,8 @@ def close_account(
 ) -> ClosedAccount:
     """Closes the account of `user`, whose row is locked: no token counts any more, the row is anonymised.
 
-    Its live bookings are cancelled and its events called off through the line; the ledger stays as it is. Raises
-    RefusedError `last_admin`.
+    Its memberships end; its live bookings are cancelled and its events called off through the line, or handed over
+    within their organization; the ledger stays as it is. Raises RefusedError `last_admin`.
     """
     users.keep_an_admin(session, user)
     revocations = token_families.revoke_user(session, user.id, settings=settings)
@@ -119,6 +126,7 @@ def close_account(
         request_id=request_id,
     )
     session.flush()
+    organization_members.end_memberships(session, user.id, actor_id=actor_id, request_id=request_id)
     return ClosedAccount(user.id, revocations, release_holdings(session, user.id, request_id=request_id))
 
 

@@ -37,6 +37,7 @@ from shared.services import control_requests
 from shared.services.event_ledger import lock_event, lock_events_of_host, record_change
 from shared.services.organizations import HeldOrganizations, check_place, hold_organizations
 from shared.store.clock import read_clock
+from shared.store.organizations import find_first_owner
 
 _CODE_CONSTRAINT: Final = "events_code_key"
 
@@ -128,16 +129,21 @@ def delete_event(
 def call_off_for_account(
     session: Session, user_id: int, now: datetime, request_id: str | None
 ) -> list[uuid.UUID]:
-    """Calls off what a closed account hosts and is not over at `now`, and hides its drafts.
+    """Calls off what a closed account hosts and is not over at `now`, and hides its drafts; but what belongs to an
+    organization with an owner is handed over to the one who is it for the longest time, and goes on.
 
     Returns the job ids to put into the line after the commit. Locks the events in id order; takes no lock
-    after.
+    after. Memberships of the account have ended before.
     """
     jobs = []
     for event in lock_events_of_host(session, user_id):
         if event.status == CANCELLED or is_completed(event.status, event.ends_at, now):
             continue
         locked_at = read_clock(session)
+        heir = None if event.organization_id is None else find_first_owner(session, event.organization_id)
+        if heir is not None:
+            _hand_over(session, event, heir, actor_id=user_id, now=locked_at, request_id=request_id)
+            continue
         if event.status == DRAFT:
             _hide(session, event, actor_id=user_id, now=locked_at, request_id=request_id)
             continue
@@ -166,6 +172,17 @@ def _lock_managed(
     if versions is not None and event.version not in versions:
         raise GuichetError("precondition_failed", version=event.version)
     return event
+
+
+def _hand_over(
+    session: Session, event: Event, heir: int, *, actor_id: int, now: datetime, request_id: str | None
+) -> None:
+    changes = {"host_id": {"from": event.host_id, "to": heir}}
+    event.host_id = heir
+    _touch(event, now)
+    record_change(
+        session, event, "event.hand_over", changes, actor_id=actor_id, now=now, request_id=request_id
+    )
 
 
 def _hide(session: Session, event: Event, *, actor_id: int, now: datetime, request_id: str | None) -> None:

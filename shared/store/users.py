@@ -1,12 +1,12 @@
 """The list of users, for admins."""
 
-import re
 from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.store.paging import ListQuery, Page, PageRequest, fetch_page
+from shared.store.words import prefixes
 
 _COLUMNS: Final = "u.id, u.name, u.email, u.role, u.created_at"
 
@@ -20,9 +20,6 @@ _FOUND: Final = """(
     where deleted_at is null and user_words(name, email) @@ cast(lower(:words) as tsquery) offset 0
 ) u"""
 
-# What stands between words, as in the SQL function `user_words`: ASCII that is no letter and no digit.
-_BETWEEN_WORDS: Final = re.compile(r"[\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+")
-
 
 def list_users(session: Session, *, role: str | None, search: str | None, page: PageRequest) -> Page:
     """A page of the accounts that are not closed. One round trip, two with a total.
@@ -30,7 +27,7 @@ def list_users(session: Session, *, role: str | None, search: str | None, page: 
     `search`: each of its words begins a word of the name or the e-mail address, in any case; without a word it finds
     nobody. Costs what is found: 1 ms for a name, half a second where a million match.
     """
-    words = None if search is None else _prefixes(search)
+    words = None if search is None else prefixes(search)
     query = ListQuery(
         columns=_COLUMNS,
         tables="users u" if words is None else _FOUND,
@@ -53,8 +50,3 @@ def has_other_admin(session: Session, user_id: int) -> bool:
     )
     found: bool = session.execute(statement, {"user_id": user_id}).scalar_one()
     return found
-
-
-def _prefixes(search: str) -> str:
-    """`search` as a tsquery: `'ada':* & 'exam':*`; empty when it has no word. Quotes stand between words."""
-    return " & ".join(f"'{word}':*" for word in _BETWEEN_WORDS.split(search) if word)

@@ -23,7 +23,7 @@ from shared.clock import rfc3339, utc_now
 from shared.line import keys
 from shared.models import User
 from shared.settings import Settings
-from tests.factories import PASSWORD, auth_header, make_event, make_user
+from tests.factories import PASSWORD, auth_header, make_event, make_organization, make_user
 from tests.lines import LineDriver, environment_of
 from worker.schedule import TASK_QUEUE
 
@@ -35,6 +35,13 @@ SHARED_VERBS: Final = {
     "PUT /api/events/{event_id}",
     "PATCH /api/events/{event_id}",
     "DELETE /api/events/{event_id}",
+    "POST /api/organizations",
+    "PUT /api/organizations/{organization_id}",
+    "PATCH /api/organizations/{organization_id}",
+    "DELETE /api/organizations/{organization_id}",
+    "POST /api/organizations/{organization_id}/members",
+    "DELETE /api/organizations/{organization_id}/members",
+    "DELETE /api/organizations/{organization_id}/members/{user_id}",
     "PUT /api/users/{user_id}",
     "DELETE /api/users/{user_id}",
     "PUT /api/bookings/{booking_id}/cancel",
@@ -70,6 +77,10 @@ class Stage:
     def event(self, **fields: Any) -> int:
         """An event of the host's."""
         return make_event(self.engine, host=self.host, **fields).id
+
+    def organization(self, **people: Any) -> str:
+        """The address of an organization of the host's."""
+        return f"/api/organizations/{make_organization(self.engine, owners=[self.host], **people).id}"
 
     def stand(self, event_id: int) -> str:
         """Somebody in that event's line."""
@@ -135,6 +146,41 @@ VERBS: Final[dict[str, Verb]] = {
         "event",
     ),
     "DELETE /api/events/{event_id}": (lambda s: (f"/api/events/{s.event()}", None), "event.delete", "event"),
+    "POST /api/organizations": (
+        lambda s: ("/api/organizations", {"name": "Cello Festival"}),
+        "organization.create",
+        "organization",
+    ),
+    "PUT /api/organizations/{organization_id}": (
+        lambda s: (s.organization(), {"name": "Cello Festival"}),
+        "organization.change",
+        "organization",
+    ),
+    "PATCH /api/organizations/{organization_id}": (
+        lambda s: (s.organization(), {"logo_url": "https://cello.example/logo.svg"}),
+        "organization.change",
+        "organization",
+    ),
+    "DELETE /api/organizations/{organization_id}": (
+        lambda s: (s.organization(), None),
+        "organization.delete",
+        "organization",
+    ),
+    "POST /api/organizations/{organization_id}/members": (
+        lambda s: (f"{s.organization()}/members", {"user_id": make_user(s.engine).id}),
+        "organization.add_member",
+        "organization",
+    ),
+    "DELETE /api/organizations/{organization_id}/members": (
+        lambda s: (f"{s.organization(members=[s.admin])}/members", None),
+        "organization.remove_member",
+        "organization",
+    ),
+    "DELETE /api/organizations/{organization_id}/members/{user_id}": (
+        lambda s: (f"{s.organization(members=[s.admin])}/members/{s.admin.id}", None),
+        "organization.remove_member",
+        "organization",
+    ),
     "PUT /api/users/{user_id}": (
         lambda s: (f"/api/users/{s.host.id}", {"role": "attendee"}),
         "user.update",

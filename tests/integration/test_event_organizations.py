@@ -11,9 +11,16 @@ from sqlalchemy import Engine, delete, func, select, text, update
 from shared.db import transaction
 from shared.models import ControlRequest, Decision, Event, Organization, OrganizationMember, User
 from shared.settings import Settings
+from tests.documents import CheckedClient
 from tests.event_calls import add_booking, audit_rows, event_body, pointers, problem_of
 from tests.factories import auth_header, make_event, make_organization, make_user
 from tests.lines import LineDriver
+
+
+@pytest.fixture(autouse=True)
+def _checked(app: Flask) -> None:
+    """Every answer is held against the contract."""
+    app.test_client_class = CheckedClient
 
 
 @pytest.fixture
