@@ -18,6 +18,7 @@ ADVICE: Final[dict[str, str]] = {
     "event_not_found": "Check the event's id. It may have been removed, or be a draft of somebody else's.",
     "booking_not_found": "Check the booking's id or reference, and that you are signed in as its owner.",
     "job_not_found": "Check the job id, and that you are signed in as the one who asked.",
+    "notification_not_found": "Check the notification's id, and that you are signed in as who was told.",
     "task_not_found": "Look at the list of failed tasks; a booking request is none, its decision is final.",
     "user_not_found": "Check the user's id. Only admins see accounts other than their own.",
     "organization_not_found": "Check the organization's id. Who belongs to it is shown to its members and admins only.",

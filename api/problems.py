@@ -33,6 +33,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "booking_not_found": (404, REASONS["booking_not_found"]),
     "offer_not_found": (404, REASONS["offer_not_found"]),
     "job_not_found": (404, "There is no such request."),
+    "notification_not_found": (404, "There is no such notification."),
     "task_not_found": (404, "There is no such background task."),
     "user_not_found": (404, "There is no such user."),
     "organization_not_found": (404, "There is no such organization, or its members are not yours to see."),

@@ -61,6 +61,10 @@ class Settings:
     access_token_seconds: int = 900
     refresh_token_seconds: int = 30 * 86_400
 
+    # what people are told
+    offer_warning_seconds: int = 600  # before it expires; shorter offers have no warning
+    notifications_kept_days: int = 90
+
     # accounts
     hash_concurrency: int = 2  # argon2id is memory-hard on purpose; more at once is a denial of service
     hash_memory_kib: int = 19_456  # OWASP's minimum for argon2id with t=2, p=1

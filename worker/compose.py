@@ -6,11 +6,13 @@ import time
 from redis import Redis
 from redis.exceptions import RedisError
 
+from shared.adapters.deliveries import InAppDelivery
 from shared.db import make_engine
 from shared.line.client import ScriptRunner, make_redis
 from shared.services.analytics import roll_up_messages
 from shared.services.line import LineClient
 from shared.services.line_gate import LineGate
+from shared.services.notifier import make_notifier
 from shared.services.outbox import Handler
 from shared.settings import Settings
 from worker.batch import BatchRunner
@@ -35,13 +37,13 @@ def make_task_worker(settings: Settings, hostname: str, pid: int) -> TaskWorker:
     redis = make_redis(settings.redis_url)
     engine = make_engine(settings.database_url, pool_size=2)
     line = LineClient(settings, redis, LineGate(settings, engine, redis))
-    schedule = Schedule(engine, line, redis, handlers=make_handlers())
+    schedule = Schedule(settings, engine, line, redis, handlers=make_handlers())
     return TaskWorker(settings, schedule, name_prefix=f"tasks-{hostname.replace('.', '-')}-{pid}")
 
 
 def make_handlers() -> tuple[Handler, ...]:
     """What is made of the outbox' messages; each handler gets all of them, in this order."""
-    return (roll_up_messages,)
+    return (make_notifier([InAppDelivery()]), roll_up_messages)
 
 
 def _wait_for(redis: "Redis") -> None:

@@ -19,8 +19,10 @@ from shared.errors import UnavailableError
 from shared.line import keys
 from shared.logs import run_id_var
 from shared.services import accounts, analytics, control_requests, outbox
+from shared.services.announcements import announce_open_sales, warn_of_expiring_offers
 from shared.services.ledger_watch import watch_ledger
 from shared.services.line import LineClient
+from shared.settings import Settings
 from shared.store.line_state import list_revocations
 
 log = logging.getLogger(__name__)
@@ -42,15 +44,24 @@ class Schedule:
     """Runs short entries itself and puts long ones into the task queue."""
 
     def __init__(
-        self, engine: Engine, line: LineClient, redis: "Redis", *, handlers: Sequence[outbox.Handler]
+        self,
+        settings: Settings,
+        engine: Engine,
+        line: LineClient,
+        redis: "Redis",
+        *,
+        handlers: Sequence[outbox.Handler],
     ) -> None:
-        self._engine, self._line, self._redis, self._handlers = engine, line, redis, handlers
+        self._settings, self._engine, self._line, self._redis = settings, engine, line, redis
+        self._handlers = handlers
         self._queue = Queue(TASK_QUEUE, connection=redis, serializer=JSONSerializer)
         self._stop = threading.Event()
         self.entries = (
             Entry("put_control_requests", 1.0, self._put_control_requests),
             Entry("drain_outbox", 1.0, self._drain_outbox),
             Entry("release_leftovers", 30.0, self._release_leftovers),
+            Entry("announce_sales", 1.0, self._announce_sales),
+            Entry("warn_of_expiring_offers", 10.0, self._warn_of_expiring_offers),
             Entry("feed_revocations", 2.0, self._feed_revocations),
             Entry("watch_ledger", 10.0, self._watch_ledger),
             Entry("catch_up_analytics", 1.0, self._catch_up_analytics),
@@ -98,6 +109,13 @@ class Schedule:
 
     def _drain_outbox(self) -> None:
         outbox.drain(self._engine, self._handlers)
+
+    def _announce_sales(self) -> None:
+        announce_open_sales(self._engine)
+
+    def _warn_of_expiring_offers(self) -> None:
+        with transaction(self._engine) as session:
+            warn_of_expiring_offers(session, notice_seconds=self._settings.offer_warning_seconds)
 
     def _release_leftovers(self) -> None:
         with transaction(self._engine) as session:

@@ -1,14 +1,20 @@
 """Background tasks: functions that jobs on the queue `tasks` name. Each is safe to run twice."""
 
 import os
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final, cast
 
-from sqlalchemy import CursorResult, delete, func
+from sqlalchemy import CursorResult, Engine, delete, func
+from sqlalchemy.orm import Session
 
 from shared.db import make_engine, transaction
 from shared.models import IdempotencyKey, LoginFailure, RefreshToken, RevokedToken
 from shared.settings import load_settings
+from shared.store.notifications import prune_notifications
+
+# Of tables that grow with what happens: rows that one transaction deletes.
+_SLICE: Final = 10_000
 
 # Rows that nothing can ask for any more: the column that ages, and how old it may get.
 _PRUNE: Final = (
@@ -21,13 +27,29 @@ _PRUNE: Final = (
 
 def prune() -> dict[str, int]:
     """Deletes rows that have run out; returns how many, by table. Never touches the ledger."""
-    engine = make_engine(load_settings(os.environ).database_url, pool_size=1)
+    settings = load_settings(os.environ)
+    engine = make_engine(settings.database_url, pool_size=1)
     pruned = {}
     try:
         with transaction(engine) as session:
             for table, column, age in _PRUNE:
                 result = session.execute(delete(table).where(column < func.now() - age))
                 pruned[table.__tablename__] = cast("CursorResult[Any]", result).rowcount
+        days = settings.notifications_kept_days
+        pruned["notifications"] = _in_slices(
+            engine, lambda s, limit: prune_notifications(s, days=days, limit=limit)
+        )
     finally:
         engine.dispose()
     return pruned
+
+
+def _in_slices(engine: Engine, delete_some: Callable[[Session, int], int]) -> int:
+    """Calls it in a transaction each until it finds less than a slice; returns how many went."""
+    total = 0
+    while True:
+        with transaction(engine) as session:
+            deleted = delete_some(session, _SLICE)
+        total += deleted
+        if deleted < _SLICE:
+            return total

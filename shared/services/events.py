@@ -34,6 +34,7 @@ from shared.domain.requests import CALL_OFF, SERVE_WAITLIST
 from shared.errors import GuichetError, NotFoundError, RefusedError
 from shared.models import Event
 from shared.services import control_requests
+from shared.services.announcements import announce_change, announce_new
 from shared.services.event_ledger import lock_event, lock_events_of_host, record_change
 from shared.services.organizations import HeldOrganizations, check_place, hold_organizations
 from shared.store.clock import read_clock
@@ -61,6 +62,7 @@ def create_event(session: Session, *, actor: Actor, values: Mapping[str, Any], r
     record_change(
         session, event, "event.create", changes, actor_id=actor.user_id, now=now, request_id=request_id
     )
+    announce_new(session, event, now=now)
     session.flush()
     return event.id
 
@@ -102,6 +104,7 @@ def change_event(
     _flush(session)
     action = "event.call_off" if called_off else "event.change"
     record_change(session, event, action, changes, actor_id=actor.user_id, now=now, request_id=request_id)
+    announce_change(session, event, changes, now=now)
     jobs = []
     if called_off:
         is_host = hosts_event(held.actor, host_id=event.host_id, organization_id=current.organization_id)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from shared.db import transaction
+from shared.domain.notifications import EVENT_CHANGED, NEW_EVENT, SALES_OPEN
 from shared.models import OutboxMessage
 from shared.store import outbox as store
 from shared.store.outbox import Backlog, Message, look_at_backlog
@@ -23,6 +24,7 @@ from shared.store.outbox import Backlog, Message, look_at_backlog
 __all__ = [
     "IMPRESSIONS",
     "LEDGER",
+    "OFFERS_EXPIRING",
     "TOPICS",
     "Backlog",
     "Handler",
@@ -41,9 +43,10 @@ LEDGER: Final = "ledger"  # these rows of this event's ledger are new
 IMPRESSIONS: Final = (
     "impressions"  # so often were these events looked at: {"counts": {"<event id>": <looks>}}
 )
+OFFERS_EXPIRING: Final = "offers_expiring"  # these offers are about to expire: {"offers": [<offer ids>]}
 
 # What this release can handle. A message of a newer one waits for a worker that knows it.
-TOPICS: Final = frozenset({IMPRESSIONS, LEDGER})
+TOPICS: Final = frozenset({LEDGER, IMPRESSIONS, OFFERS_EXPIRING, EVENT_CHANGED, NEW_EVENT, SALES_OPEN})
 
 # One transaction: some 20 ms of work, and what a crash repeats.
 MESSAGES_MAX: Final = 100

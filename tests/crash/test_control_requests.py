@@ -17,7 +17,7 @@ PARTITION = 3
 
 @pytest.fixture
 def schedule(desk: Desk, engine: Engine) -> Schedule:
-    return Schedule(engine, desk.line, desk.redis, handlers=())
+    return Schedule(desk.settings, engine, desk.line, desk.redis, handlers=())
 
 
 def owed(desk: Desk) -> int:

@@ -160,7 +160,7 @@ class TestSchedule:
     def test_every_line_of_a_turn_has_its_run_id(self, settings, engine, redis_client, caplog, monkeypatch):
         monkeypatch.setattr("shared.services.control_requests.put_into_line", lambda *_: 1 / 0)
         line = LineClient(settings, redis_client, LineGate(settings, engine, redis_client))
-        schedule = Schedule(engine, line, redis_client, handlers=())
+        schedule = Schedule(settings, engine, line, redis_client, handlers=())
         seen = []
         caplog.handler.addFilter(lambda record: seen.append((record.message, run_id_var.get())) or True)
         schedule.run_once()

@@ -330,7 +330,7 @@ class TestRegistrations:
 
 def test_the_schedule_counts_what_nobody_told(engine, settings, redis_client, ledger):
     line = LineClient(settings, redis_client, LineGate(settings, engine, redis_client))
-    ran = Schedule(engine, line, redis_client, handlers=make_handlers()).run_once()
+    ran = Schedule(settings, engine, line, redis_client, handlers=make_handlers()).run_once()
     line.runner.close()
     assert {"drain_outbox", "catch_up_analytics", "count_registrations"} <= set(ran)
     assert rolled(engine) == naive(engine)

@@ -3,10 +3,13 @@
 import pytest
 from sqlalchemy import text
 
+from shared.clock import utc_now
 from shared.db import transaction
+from shared.ids import first_uuid7
+from shared.models import Notification
 from shared.services.line import LineClient
 from shared.services.line_gate import LineGate
-from tests.factories import make_user
+from tests.factories import make_event, make_user
 from tests.lines import environment_of
 from worker import tasks
 from worker.schedule import Schedule
@@ -15,7 +18,7 @@ from worker.schedule import Schedule
 @pytest.fixture
 def schedules(settings, engine, redis_client):
     line = LineClient(settings, redis_client, LineGate(settings, engine, redis_client))
-    yield [Schedule(engine, line, redis_client, handlers=()) for _ in range(2)]
+    yield [Schedule(settings, engine, line, redis_client, handlers=()) for _ in range(2)]
     line.runner.close()
 
 
@@ -59,6 +62,39 @@ class TestPrune:
                 )
         for name, value in environment_of(settings).items():
             monkeypatch.setenv(name, value)
-        expected = {"refresh_tokens": 1, "revoked_tokens": 1, "login_failures": 1, "idempotency_keys": 1}
+        expected = {
+            "refresh_tokens": 1,
+            "revoked_tokens": 1,
+            "login_failures": 1,
+            "idempotency_keys": 1,
+            "notifications": 0,
+        }
         assert tasks.prune() == expected
         assert tasks.prune() == dict.fromkeys(expected, 0)
+
+    def test_deletes_old_notifications_slice_by_slice(self, settings, engine, monkeypatch):
+        monkeypatch.setattr(tasks, "_SLICE", 2)
+        user = make_user(engine)
+        event = make_event(engine)
+        now_ms = int(utc_now().timestamp() * 1000)
+        day_ms = 86_400_000
+        ages = [0, 89, 91, 92, 93, 94, 400]
+        with transaction(engine) as session:
+            for age in ages:
+                session.add(
+                    Notification(
+                        id=first_uuid7(now_ms - age * day_ms),
+                        user_id=user.id,
+                        kind="new_event",
+                        cause=f"new_event:{age}",
+                        event_id=event.id,
+                    )
+                )
+        for name, value in environment_of(settings).items():
+            monkeypatch.setenv(name, value)
+        assert tasks.prune()["notifications"] == 5
+        with transaction(engine) as session:
+            assert set(session.scalars(text("select cause from notifications"))) == {
+                "new_event:0",
+                "new_event:89",
+            }

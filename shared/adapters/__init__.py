@@ -1,0 +1,1 @@
+"""The outside, behind ports: each with its twin in memory."""
