@@ -18,7 +18,7 @@ from shared.db import transaction
 from shared.errors import UnavailableError
 from shared.line import keys
 from shared.logs import run_id_var
-from shared.services import accounts, analytics, control_requests, outbox
+from shared.services import accounts, analytics, control_requests, offers, outbox
 from shared.services.announcements import announce_open_sales, warn_of_expiring_offers
 from shared.services.ledger_watch import watch_ledger
 from shared.services.line import LineClient
@@ -58,6 +58,8 @@ class Schedule:
         self._stop = threading.Event()
         self.entries = (
             Entry("put_control_requests", 1.0, self._put_control_requests),
+            Entry("expire_offers", 1.0, self._expire_offers),
+            Entry("serve_waitlists", 5.0, self._serve_waitlists),
             Entry("drain_outbox", 1.0, self._drain_outbox),
             Entry("release_leftovers", 30.0, self._release_leftovers),
             Entry("announce_sales", 1.0, self._announce_sales),
@@ -106,6 +108,12 @@ class Schedule:
 
     def _put_control_requests(self) -> None:
         control_requests.put_into_line(self._engine, self._line)
+
+    def _expire_offers(self) -> None:
+        offers.expire_offers(self._engine, self._line)
+
+    def _serve_waitlists(self) -> None:
+        offers.serve_waitlists(self._engine, self._line)
 
     def _drain_outbox(self) -> None:
         outbox.drain(self._engine, self._handlers)

@@ -110,9 +110,9 @@ def serve(snapshot: Snapshot, plan: Plan, event: EventState, cause: uuid.UUID, n
 def may_offer(event: EventState, now: datetime) -> bool:
     """Whether free tickets of this event are for who waits: until it starts, also after sales have closed."""
     return (
-        event.waitlist_enabled
+        any(event.waiting)  # first: asked twice a decision, and mostly nobody waits
+        and event.waitlist_enabled
         and event.free > 0
-        and any(event.waiting)
         and event.status == "scheduled"
         and not event.deleted
         and not event.sales_paused
