@@ -112,6 +112,11 @@ class World:
         match name:
             case "event_id" if operation_id == "bookings_cancel_registration":
                 return self._book(caller).event_id
+            case "event_id" if operation_id == "interests_add":
+                opens = utc_now() + timedelta(days=1)
+                return make_event(self.engine, host=self.callers["host"], sales_open_at=opens).id
+            case "host_id":
+                return self._person("host").id
             case "event_id" if method in CHANGING and turn % 3:
                 return make_event(self.engine, host=self.callers["host"]).id
             case "event_id":

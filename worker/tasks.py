@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from shared.db import make_engine, transaction
 from shared.models import IdempotencyKey, LoginFailure, RefreshToken, RevokedToken
 from shared.settings import load_settings
+from shared.store.closed_accounts import forget_closed
 from shared.store.notifications import prune_notifications
 
 # Of tables that grow with what happens: rows that one transaction deletes.
@@ -39,6 +40,7 @@ def prune() -> dict[str, int]:
         pruned["notifications"] = _in_slices(
             engine, lambda s, limit: prune_notifications(s, days=days, limit=limit)
         )
+        pruned["closed_accounts"] = _in_slices(engine, lambda s, limit: forget_closed(s, limit=limit))
     finally:
         engine.dispose()
     return pruned

@@ -9,6 +9,7 @@ TAGS: Final[dict[str, str]] = {
     "Events": "What people attend: listed, shown, made, changed, called off, hidden.",
     "Bookings": "Standing in line for tickets, cancelling, and the bookings that came of it.",
     "Requests": "Following a request in the line: its place, its decision, its stream; leaving the line.",
+    "Following": "Being told when a sale opens, and of new events; hosts, as everybody sees them.",
     "Notifications": "What one is told: bookings, offers, changes, sales that open.",
     "Ledger": "Every decision of an event, in order and hash-chained, for anybody to check.",
     "Audit log": "What admins, hosts and commands changed, for admins to read.",

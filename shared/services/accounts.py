@@ -25,6 +25,7 @@ from shared.services.passwords import PasswordCheck
 from shared.services.token_families import Revocations, SignedIn
 from shared.settings import Settings
 from shared.store.clock import read_clock
+from shared.store.closed_accounts import forget
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,8 @@ def close_account(
     """Closes the account of `user`, whose row is locked: no token counts any more, the row is anonymised.
 
     Its memberships end; its live bookings are cancelled and its events called off through the line, or handed over
-    within their organization; the ledger stays as it is. Raises RefusedError `last_admin`.
+    within their organization; its interests, follows and notifications are deleted; the ledger stays as it is. Raises
+    RefusedError `last_admin`.
     """
     users.keep_an_admin(session, user)
     revocations = token_families.revoke_user(session, user.id, settings=settings)
@@ -127,6 +129,7 @@ def close_account(
     )
     session.flush()
     organization_members.end_memberships(session, user.id, actor_id=actor_id, request_id=request_id)
+    forget(session, user.id)
     return ClosedAccount(user.id, revocations, release_holdings(session, user.id, request_id=request_id))
 
 

@@ -55,6 +55,15 @@ def get_user_locked(session: Session, user_id: int, *, actor: Actor) -> User:
     return user
 
 
+def keep_open(session: Session, user_id: int) -> None:
+    """Keeps the caller's account from being closed until the transaction ends: what is written for it now is seen by
+    whoever closes it. Raises GuichetError `unauthenticated` when it was closed a moment ago. One round trip.
+    """
+    locked = select(User.id).where(User.id == user_id, User.deleted_at.is_(None)).with_for_update(read=True)
+    if session.scalar(locked) is None:
+        raise GuichetError("unauthenticated")
+
+
 def update_user(
     session: Session,
     user_id: int,
@@ -88,8 +97,8 @@ def update_user(
 def keep_an_admin(session: Session, user: User) -> None:
     """Before `user`, whose row is locked, stops being an admin: raises RefusedError `last_admin` if nobody else is one.
 
-    Admins stop one at a time: of two who demote each other at once, the second finds itself the last. No row is
-    locked after this but those of events. Two round trips, none for who is no admin.
+    Admins stop one at a time: of two who demote each other at once, the second finds itself the last. No
+    user's row is locked after this. Two round trips, none for who is no admin.
     """
     if user.role != "admin":
         return

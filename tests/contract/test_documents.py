@@ -39,6 +39,9 @@ BLUEPRINTS: Final = {
     "event_decisions",
     "requests",
     "bookings",
+    "interests",
+    "hosts",
+    "follows",
     "health",
 }
 
@@ -265,6 +268,28 @@ def an_event_that_is_called_off(world: World) -> None:
     assert row["attendee"]["email"].endswith("@invalid")
 
 
+def those_who_follow(world: World) -> None:
+    """An event before its sale, and its host."""
+    host, fan = make_user(world.engine, role="host"), make_user(world.engine)
+    event = make_event(world.engine, host=host, sales_open_at=utc_now() + timedelta(days=1))
+    interest, following = f"/api/events/{event.id}/interest", f"/api/hosts/{host.id}/follow"
+    world.changed(f"/api/hosts/{host.id}")
+    for _ in range(2):
+        world.ask(200, "POST", interest, fan)
+        world.ask(200, "POST", following, fan)
+    assert len(world.ask(200, "GET", "/api/interests?with_total=true", fan).json["items"]) == 1
+    assert world.ask(200, "GET", interest, host).json["total"] == 1
+    assert len(world.ask(200, "GET", "/api/following?with_total=true", fan).json["items"]) == 1
+    world.ask(403, "GET", interest, fan)
+    world.ask(409, "POST", following, host)
+    world.ask(204, "DELETE", interest, fan)
+    world.ask(204, "DELETE", following, fan)
+    for fields in ({}, {"sales_paused": True}, {"status": "cancelled"}, {"sales_close_at": utc_now()}):
+        late = make_event(world.engine, **fields)
+        world.ask(409, "POST", f"/api/events/{late.id}/interest", fan)
+    world.ask(404, "GET", f"/api/hosts/{fan.id}")
+
+
 def health(world: World) -> None:
     """Without a worker, and with one."""
     world.ask(200, "GET", "/healthz")
@@ -286,6 +311,7 @@ STORIES: Final[list[Callable[[World], None]]] = [
     what_is_refused,
     requests_that_are_followed,
     an_event_that_is_called_off,
+    those_who_follow,
     health,
 ]
 

@@ -13,7 +13,17 @@ from shared.db import transaction
 from shared.errors import GuichetError
 from shared.ids import uuid7
 from shared.line.accept import Accepted, NewRequest
-from shared.models import AuditLogEntry, Booking, ControlRequest, Decision, Event, User
+from shared.models import (
+    AuditLogEntry,
+    Booking,
+    ControlRequest,
+    Decision,
+    Event,
+    Follow,
+    Interest,
+    Notification,
+    User,
+)
 from shared.services import accounts, credentials
 from tests.factories import PASSWORD, auth_header, make_event, make_user
 
@@ -139,6 +149,22 @@ class TestCloseOwnAccount:
                 select(Decision).where(Decision.event_id == event.id).order_by(Decision.number)
             )
             assert [row.user_id for row in rows] == [host.id, host.id]
+
+    def test_what_it_followed_and_was_told_is_forgotten(
+        self, client: FlaskClient, engine: Engine, host: User, tokens: dict[str, Any]
+    ) -> None:
+        other, event = make_user(engine, role="host"), make_event(engine)
+        pairs = ((host, other), (other, host), (other, make_user(engine)))
+        with transaction(engine) as session:
+            session.add_all([Follow(host_id=one.id, user_id=two.id) for one, two in pairs])
+            for user in (host, other):
+                session.add(Interest(event_id=event.id, user_id=user.id))
+                session.add(Notification(id=uuid7(), user_id=user.id, kind="sales_open", cause="c"))
+        assert close(client, tokens) == 204
+        with transaction(engine) as session:
+            for table in (Interest, Notification):
+                assert session.scalars(select(table.user_id)).all() == [other.id]
+            assert session.scalars(select(Follow.host_id)).all() == [other.id]
 
     def test_undecided_requests_are_withdrawn(
         self, app: Flask, client: FlaskClient, engine: Engine, host: User, tokens: dict[str, Any]

@@ -1,12 +1,12 @@
 """The schedule: one runner a turn; what it runs is safe to run twice."""
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, text, update
 
 from shared.clock import utc_now
 from shared.db import transaction
 from shared.ids import first_uuid7
-from shared.models import Notification
+from shared.models import Follow, Notification, User
 from shared.services.line import LineClient
 from shared.services.line_gate import LineGate
 from tests.factories import make_event, make_user
@@ -46,7 +46,14 @@ class TestSchedule:
 class TestPrune:
     def test_deletes_what_has_run_out_and_nothing_else(self, settings, engine, monkeypatch):
         user = make_user(engine)
+        closed = make_user(engine, role="host")
         with transaction(engine) as session:
+            # written while the account was being closed, or for somebody whose host it was
+            session.add_all(
+                [Follow(host_id=closed.id, user_id=user.id), Follow(host_id=user.id, user_id=closed.id)]
+            )
+            session.add(Follow(host_id=user.id, user_id=make_user(engine).id))
+            session.execute(update(User).where(User.id == closed.id).values(deleted_at=func.now()))
             for age in ("0 days", "3 days"):
                 session.execute(
                     text(
@@ -68,6 +75,7 @@ class TestPrune:
             "login_failures": 1,
             "idempotency_keys": 1,
             "notifications": 0,
+            "closed_accounts": 2,
         }
         assert tasks.prune() == expected
         assert tasks.prune() == dict.fromkeys(expected, 0)
