@@ -51,7 +51,7 @@ def decide(
     `quarantined` requests are decided `failed` at their place, and nothing is offered around them. The plan's
     `undecided` are left for a fresh snapshot: whom to offer tickets next was not loaded, or enough was offered for
     one transaction. Raises PoisonError naming the request when our own code fails on one; the snapshot is then half
-    moved and must be loaded again.
+    moved and must be loaded again. Raises UnloadedError when nothing could be done at all, which is no request's fault.
     """
     plan = Plan()
     for index, request in enumerate(requests):
@@ -72,6 +72,8 @@ def decide(
             raise  # the machine's trouble, not the request's
         except Exception as error:
             raise PoisonError(request.job_id) from error
+    if plan.undecided and not plan.rows and not plan.missing:
+        raise waitlist.UnloadedError("entries are counted that are not there")  # a fresh snapshot would not help
     return plan
 
 

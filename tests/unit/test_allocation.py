@@ -15,6 +15,7 @@ from shared.domain.drain import DrainMark
 from shared.domain.ledger import chain_hash
 from shared.domain.requests import Request
 from shared.domain.snapshot import EventState
+from shared.domain.waitlist import UnloadedError
 from shared.ids import derived_uuid
 from tests.snapshots import (
     CLOSES,
@@ -317,3 +318,14 @@ class TestCallOff:
         ]
         assert sum(row.tickets or 0 for row in rows) == 2 * count
         assert (rows[-1].kind, rows[-1].outcome, rows[-1].available_after) == ("call_off", "done", 100)
+
+
+class TestAWaitlistThatIsNotThere:
+    """Somebody changed the counts by hand: the line stands and says why, instead of turning for ever."""
+
+    def test_is_no_requests_fault(self):
+        event = event_state(capacity=10, waiting=[1] + [0] * 9)
+        snapshot = snapshot_of(event)
+        snapshot.queues[event.id][0].complete = False
+        with pytest.raises(UnloadedError):
+            decide(snapshot, [request()], NOW)
