@@ -73,7 +73,8 @@ def decide(
         except Exception as error:
             raise PoisonError(request.job_id) from error
     if plan.undecided and not plan.rows and not plan.missing:
-        raise waitlist.UnloadedError("entries are counted that are not there")  # a fresh snapshot would not help
+        # a fresh snapshot would not help
+        raise waitlist.UnloadedError("entries are counted that are not there")
     return plan
 
 
