@@ -15,10 +15,10 @@ from marshmallow import Schema, fields, validate
 
 from api.container import get_container
 from api.fields import QueryBoolean, about
-from api.parsing import BIGINT_MAX, QueryInteger, StrictInteger, StrictSchema
+from api.parsing import BIGINT_MAX, QueryInteger, StrictBoolean, StrictInteger, StrictSchema
 from shared.clock import from_micros, to_micros
 from shared.errors import InvalidInputError
-from shared.store.paging import Key, Page, PageRequest, Position
+from shared.store.paging import TOTAL_MAX, Key, Page, PageRequest, Position
 
 LIMIT_DEFAULT: Final = 20
 LIMIT_MAX: Final = 100
@@ -67,7 +67,9 @@ class PagingSchema(StrictSchema):
         validate=validate.OneOf(["asc", "desc"]),
         metadata=about("Up or down; the default is the field's own."),
     )
-    with_total = QueryBoolean(metadata=about("Whether to count all items, which costs a second look."))
+    with_total = QueryBoolean(
+        metadata=about(f"Whether to count all items, up to {TOTAL_MAX:,}; costs a second look.")
+    )
 
 
 def list_document_of(item: type[Schema], *, with_total: bool = True) -> type[StrictSchema]:
@@ -85,7 +87,12 @@ def list_document_of(item: type[Schema], *, with_total: bool = True) -> type[Str
     }
     if with_total:
         members["total"] = StrictInteger(
-            minimum=0, metadata=about("Items on all pages; only with `with_total=true`.", 137)
+            minimum=0,
+            maximum=TOTAL_MAX,
+            metadata=about("Items on all pages; only with `with_total=true`.", 137),
+        )
+        members["total_is_exact"] = StrictBoolean(
+            metadata=about(f"Beside `total`: false when there are more than {TOTAL_MAX:,}.", example=True)
         )
     return type(f"{item.__name__.removesuffix('Document')}ListDocument", (StrictSchema,), members)
 
@@ -124,8 +131,12 @@ def list_document(
     cursor = None if page.next is None else encode_cursor(asked.sort, page.next, descending=asked.descending)
     document: dict[str, Any] = {"items": list(items), "next_cursor": cursor}
     if page.total is not None:
-        document["total"] = page.total
-    return document, {} if cursor is None else {"Link": f'<{_next_url(cursor, asked)}>; rel="next"'}
+        document["total"], document["total_is_exact"] = page.total, page.total_is_exact
+    if cursor is None:
+        return document, {}
+    # A search may stop short of a full page; an offset would count what it has not looked at.
+    by_offset = "offset" in request.args and len(items) == asked.limit
+    return document, {"Link": f'<{_next_url(cursor, asked, by_offset=by_offset)}>; rel="next"'}
 
 
 def encode_cursor(sort: str, position: Position, *, descending: bool) -> str:
@@ -174,10 +185,11 @@ def _unpack(value: object, kind: Kind) -> Key:
     return from_micros(value)
 
 
-def _next_url(cursor: str, asked: PageRequest) -> str:
-    """The address of this request with the next page's place: an offset stays an offset."""
+def _next_url(cursor: str, asked: PageRequest, *, by_offset: bool) -> str:
+    """The address of this request with the next page's place."""
     parameters = request.args.to_dict()
-    if "offset" in parameters:
+    parameters.pop("offset", None)
+    if by_offset:
         parameters["offset"] = str(asked.offset + asked.limit)
     else:
         parameters["cursor"] = cursor

@@ -23,12 +23,16 @@ from shared.services.announcements import announce_open_sales, warn_of_expiring_
 from shared.services.ledger_watch import watch_ledger
 from shared.services.line import LineClient
 from shared.settings import Settings
+from shared.store.event_archive import archive_events
 from shared.store.line_state import list_revocations
 
 log = logging.getLogger(__name__)
 
 TASK_QUEUE: Final = "tasks"
 TICK_SECONDS: Final = 0.5
+# A transaction each, so that no event is locked for long; what is left over has its turn a minute later.
+ARCHIVE_SLICE: Final = 500
+ARCHIVE_SLICES_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class Schedule:
             Entry("watch_ledger", 10.0, self._watch_ledger),
             Entry("catch_up_analytics", 1.0, self._catch_up_analytics),
             Entry("count_registrations", 10.0, self._count_registrations),
+            Entry("archive_events", 60.0, self._archive_events),
             Entry("prune", 3600.0, lambda: self._queue.enqueue("worker.tasks.prune", result_ttl=86_400)),
         )
 
@@ -131,6 +136,13 @@ class Schedule:
         for user_id in user_ids:  # a transaction each: events are locked in id order
             with transaction(self._engine) as session:
                 accounts.release_holdings(session, user_id, request_id=None)
+
+    def _archive_events(self) -> None:
+        for _ in range(ARCHIVE_SLICES_MAX):
+            with transaction(self._engine) as session:
+                marked = archive_events(session, limit=ARCHIVE_SLICE)
+            if marked < ARCHIVE_SLICE:
+                return
 
     def _watch_ledger(self) -> None:
         watch_ledger(self._engine, self._redis)

@@ -9,6 +9,18 @@ from sqlalchemy.orm import Mapped, mapped_column
 from shared.domain.availability import available_tickets
 from shared.models.base import Base
 
+_SEARCH_TEXT = """
+    setweight(to_tsvector('simple', search_words(title)), 'A')
+    || setweight(to_tsvector('simple', search_words(venue)), 'B')
+    || setweight(to_tsvector('simple', search_words(description)), 'C')
+"""
+_HAS_TICKETS = """
+    booked + offered < capacity and (
+        not waitlist_enabled or waiting = '{0,0,0,0,0,0,0,0,0,0}'
+        or available_tickets(capacity, booked, offered, waitlist_enabled, waiting) > 0
+    )
+"""
+
 
 class Event(Base):
     """What people attend, its counters and the head of its ledger.
@@ -55,11 +67,13 @@ class Event(Base):
     created_at: Mapped[datetime] = mapped_column(server_default="now()")
     updated_at: Mapped[datetime] = mapped_column(server_default="now()")
     deleted_at: Mapped[datetime | None]
+    # For lists: what an index needs to know, and no rule reads. Both generated columns are the migration's business.
+    archived: Mapped[bool] = mapped_column(server_default="false")
+    has_tickets: Mapped[bool] = mapped_column(
+        Computed(_HAS_TICKETS, persisted=True), deferred=True, deferred_raiseload=True
+    )
     search_text: Mapped[str | None] = mapped_column(
-        TSVECTOR,
-        Computed("to_tsvector('simple', title || ' ' || description || ' ' || venue)", persisted=True),
-        deferred=True,
-        deferred_raiseload=True,
+        TSVECTOR, Computed(_SEARCH_TEXT, persisted=True), deferred=True, deferred_raiseload=True
     )
 
     @property

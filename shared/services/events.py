@@ -198,6 +198,7 @@ def _hide(session: Session, event: Event, *, actor_id: int, now: datetime, reque
 def _touch(event: Event, now: datetime) -> None:
     event.version += 1
     event.updated_at = now
+    event.archived = False  # a draft of the past may have a date to come now
 
 
 def _request_call_off(

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from shared.clock import rfc3339
-from shared.db import transaction
 from tests.factories import auth_header, make_event, make_user
 
 NOW = datetime.now(UTC)
@@ -48,6 +47,7 @@ FILTERED = [
     ("search=%27;drop%20table%20events", []),
     ("search=!!!", []),
     ("available_only=true", ["Chess", "Piano night"]),
+    ("available_only=true&sort=title", ["Chess", "Piano night"]),
     ("available_only=false&category=games", ["Chess", "Full house"]),
     (f"starts_to={rfc3339(NOW)}", ["Past", "Running"]),
     (f"starts_from={rfc3339(NOW + 3 * DAY)}", ["Piano night", "Full house", "Called off"]),
@@ -190,34 +190,36 @@ class TestPaging:
         make_event(engine, starts_at=NOW + timedelta(hours=1))
         assert client.get("/api/events?limit=3", headers=headers).status_code == 200
 
-    def test_starts_in_the_index_right_behind_the_cursor(self, client: FlaskClient, engine: Engine) -> None:
-        """On 20,000 events, half of them over: a page in the middle reads a page of index, no more."""
+    @pytest.mark.usefixtures("events")
+    def test_counts_no_further_than_it_is_worth(self, client: FlaskClient, monkeypatch: Any) -> None:
+        monkeypatch.setattr("shared.store.paging.TOTAL_MAX", 8)
+        page = client.get("/api/events?limit=1&with_total=true").json
+        assert (page["total"], page["total_is_exact"]) == (8, False)
+        monkeypatch.setattr("shared.store.paging.TOTAL_MAX", 9)
+        page = client.get("/api/events?limit=1&with_total=true").json
+        assert (page["total"], page["total_is_exact"]) == (9, True)
+
+
+class TestArchived:
+    """A hint for indexes, which never hides what is coming."""
+
+    def test_a_draft_of_the_past_that_gets_a_new_date_is_listed(
+        self, app: Flask, client: FlaskClient, engine: Engine
+    ) -> None:
         host = make_user(engine, role="host")
-        with transaction(engine) as session:
-            session.execute(
-                text("""
-                    insert into events
-                        (host_id, title, time_zone, starts_at, ends_at, sales_close_at, capacity, status)
-                    select :host, 'e' || n, 'UTC', at, at + interval '2 hours', at, 10, 'scheduled'
-                    from generate_series(1, 20000) n,
-                        lateral (select now() + (n - 10000) * interval '1 hour') t (at)
-                """),
-                {"host": host.id},
-            )
-            session.execute(text("analyze events"))
-            middle = session.execute(
-                text("""
-                    explain (analyze, format json) select * from events e
-                    where e.deleted_at is null
-                        and e.ends_at > now() and e.starts_at > now() - interval '366 days'
-                        and (e.starts_at, e.id) > (now() + interval '5000 hours', 1)
-                    order by e.starts_at, e.id limit 21
-                """)
-            ).scalar_one()
-        plan = middle[0]["Plan"]["Plans"][0]
-        assert (plan["Node Type"], plan["Index Name"]) == ("Index Scan", "events_upcoming_idx")
-        assert plan.get("Rows Removed by Filter", 0) == 0
-        assert len(client.get("/api/events?limit=100").json["items"]) == 100
+        event = make_event(
+            engine, title="Late draft", host=host, status="draft", starts_at=NOW - 9 * DAY, archived=True
+        )
+        changes = {"status": "scheduled", "starts_at": rfc3339(NOW + DAY)}
+        answer = client.patch(f"/api/events/{event.id}", json=changes, headers=auth_header(app, host))
+        assert answer.status_code == 200, answer.text
+        assert titles(client) == titles(client, "sort=popularity") == ["Late draft"]
+
+    def test_lists_that_look_back_show_it(self, client: FlaskClient, engine: Engine) -> None:
+        make_event(engine, title="Past", starts_at=NOW - 9 * DAY, archived=True)
+        assert titles(client) == []
+        assert titles(client, "status=completed") == ["Past"]
+        assert titles(client, f"starts_from={rfc3339(NOW - 10 * DAY)}") == ["Past"]
 
 
 class TestSlots:

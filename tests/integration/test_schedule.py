@@ -1,5 +1,7 @@
 """The schedule: one runner a turn; what it runs is safe to run twice."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import func, text, update
 
@@ -41,6 +43,47 @@ class TestSchedule:
     def test_an_entry_that_fails_does_not_stop_the_others(self, schedules, monkeypatch):
         monkeypatch.setattr("shared.services.control_requests.put_into_line", lambda *_: 1 / 0)
         assert "prune" in schedules[0].run_once()
+
+
+class TestArchive:
+    """Lists of what is coming read past nothing that has long been over."""
+
+    @pytest.fixture
+    def archived(self, schedules, engine):
+        def run():
+            schedules[0]._archive_events()
+            with transaction(engine) as session:
+                query = text("select title from events where archived order by title")
+                return list(session.execute(query).scalars())
+
+        return run
+
+    def test_marks_what_has_been_over_for_an_hour(self, archived, engine):
+        now = utc_now()
+        for title, hours in (("long over", -5), ("just over", -2.5), ("running", -1), ("coming", 1)):
+            make_event(engine, title=title, starts_at=now + timedelta(hours=hours))
+        make_event(engine, title="draft", starts_at=now - timedelta(days=1), status="draft")
+        assert archived() == ["draft", "long over"]
+        assert archived() == ["draft", "long over"]
+
+    def test_is_undone_when_the_clock_was_wrong(self, archived, engine):
+        event = make_event(engine, title="coming")
+        with transaction(engine) as session:
+            session.execute(text("update events set archived = true where id = :id"), {"id": event.id})
+        assert archived() == []
+
+    def test_takes_slice_after_slice(self, archived, engine, monkeypatch):
+        monkeypatch.setattr("worker.schedule.ARCHIVE_SLICE", 2)
+        for number in range(5):
+            make_event(engine, title=str(number), starts_at=utc_now() - timedelta(days=1))
+        assert archived() == ["0", "1", "2", "3", "4"]
+
+    def test_waits_for_nobody(self, archived, engine):
+        event = make_event(engine, title="over", starts_at=utc_now() - timedelta(days=1))
+        with transaction(engine) as holder:
+            holder.execute(text("select from events where id = :id for update"), {"id": event.id})
+            assert archived() == []
+        assert archived() == ["over"]
 
 
 class TestPrune:
