@@ -1,4 +1,4 @@
-"""The demo's people and events. The passwords are public on purpose: development only."""
+"""The demo's people, organizations and events. The passwords are public on purpose: development only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,14 +27,46 @@ ATTENDEES: Final = tuple(
 
 
 @dataclass(frozen=True, slots=True)
+class DemoOrganization:
+    """An organization by its name: who owns it, and who else belongs to it."""
+
+    owner: DemoUser
+    members: tuple[DemoUser, ...]
+    fields: Mapping[str, str]
+
+
+# Their addresses are nobody's: nothing here fetches them.
+ORGANIZATIONS: Final = (
+    DemoOrganization(
+        HOSTS[0],
+        (HOSTS[1], ATTENDEES[0]),
+        {
+            "name": "Cello Festival",
+            "logo_url": "https://cello-festival.example/logo.svg",
+            "website_url": "https://cello-festival.example/",
+            "background_url": "https://cello-festival.example/hall.jpg",
+        },
+    ),
+    DemoOrganization(
+        HOSTS[1],
+        (ATTENDEES[1],),
+        {"name": "Riverside Society", "website_url": "https://riverside.example/"},
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class DemoEvent:
-    """An event by its code, hosted by the host of that number, and who books how many tickets."""
+    """An event by its code, hosted by the host of that number, of the organization of that number (None: of none),
+    and who books how many tickets.
+    """
 
     code: str
     host: int
     days_until_start: int
     fields: Mapping[str, Any]
     tickets: tuple[int, ...] = ()  # of the first attendees, one each
+    organization: int | None = None
 
 
 EVENTS: Final = (
@@ -51,6 +83,7 @@ EVENTS: Final = (
             "max_per_booking": 6,
         },
         (2, 1),
+        organization=0,
     ),
     DemoEvent(
         "DEMO-WORKSHOP",
@@ -85,6 +118,7 @@ EVENTS: Final = (
             "price_minor": 5900,
             "sales_open_in_days": 30,
         },
+        organization=1,
     ),
     DemoEvent(
         "DEMO-MEETUP",
@@ -103,5 +137,6 @@ EVENTS: Final = (
             "capacity": 100,
             "status": "draft",
         },
+        organization=0,
     ),
 )

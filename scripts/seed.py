@@ -1,4 +1,4 @@
-"""`guichet seed`: the demo: hosts, attendees, an admin, and events of every kind. Never in production."""
+"""`guichet seed`: the demo: people, organizations, and events of every kind. Never in production."""
 
 from collections.abc import Mapping
 from contextlib import closing
@@ -9,7 +9,7 @@ import click
 from sqlalchemy import Engine, exists, func, select
 from sqlalchemy.orm import Session
 
-from scripts.demo import ADMIN, ATTENDEES, EVENTS, HOSTS, DemoEvent, DemoUser
+from scripts.demo import ADMIN, ATTENDEES, EVENTS, HOSTS, ORGANIZATIONS, DemoEvent, DemoUser
 from scripts.environment import load_command_settings
 from shared.db import make_engine, transaction
 from shared.domain.permissions import Actor
@@ -17,11 +17,13 @@ from shared.domain.requests import BOOK
 from shared.ids import uuid7
 from shared.line.accept import NewRequest
 from shared.line.client import make_redis
-from shared.models import AuditLogEntry, Event, User
+from shared.models import AuditLogEntry, Event, Organization, User
 from shared.services import audit_log
 from shared.services.events import create_event
 from shared.services.line import LineClient
 from shared.services.line_gate import LineGate
+from shared.services.organization_members import set_member
+from shared.services.organizations import create_organization
 from shared.services.passwords import Passwords
 from shared.services.users import create_user, make_admin
 from shared.settings import Settings
@@ -60,7 +62,8 @@ def seed(settings: Settings) -> bool:
             if _holds_demo(session):
                 return False
             users = _make_users(session, Passwords(settings))
-            made = _make_events(session, [users[host.email] for host in HOSTS])
+            organizations = _make_organizations(session, users)
+            made = _make_events(session, [users[host.email] for host in HOSTS], organizations)
         _book(settings, engine, made, [users[attendee.email] for attendee in ATTENDEES])
         with transaction(engine) as session:
             audit_log.record(
@@ -124,15 +127,44 @@ def _make_users(session: Session, passwords: Passwords) -> dict[str, User]:
     return users
 
 
-def _make_events(session: Session, hosts: list[User]) -> dict[int, DemoEvent]:
+def _make_organizations(session: Session, users: Mapping[str, User]) -> list[int]:
+    """The ids of all of them; makes those that are not there."""
+    made = []
+    for organization in ORGANIZATIONS:
+        name = organization.fields["name"]
+        found = session.scalar(select(Organization.id).where(Organization.name == name))
+        if found is None:
+            owner_id = users[organization.owner.email].id
+            found = create_organization(
+                session, actor=Actor(owner_id, "host"), values=organization.fields, request_id=None
+            )
+            owner = Actor(owner_id, "host", organization_ids=frozenset({found}))
+            for member in organization.members:
+                set_member(
+                    session,
+                    actor=owner,
+                    organization_id=found,
+                    user_id=users[member.email].id,
+                    email=None,
+                    role="member",
+                    request_id=None,
+                )
+        made.append(found)
+    return made
+
+
+def _make_events(session: Session, hosts: list[User], organizations: list[int]) -> dict[int, DemoEvent]:
     """Event id → demo event, of all of them; makes those that are not there."""
     today = read_clock(session).replace(hour=19, minute=0, second=0, microsecond=0)
     made = {}
     for event in EVENTS:
         found = session.scalar(select(Event.id).where(Event.code == event.code))
         if found is None:
-            actor = Actor(hosts[event.host].id, "host")
-            found = create_event(session, actor=actor, values=_values(event, today), request_id=None)
+            actor = Actor(hosts[event.host].id, "host", organization_ids=frozenset(organizations))
+            values = _values(event, today)
+            if event.organization is not None:
+                values["organization_id"] = organizations[event.organization]
+            found = create_event(session, actor=actor, values=values, request_id=None)
         made[found] = event
     return made
 

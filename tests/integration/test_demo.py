@@ -3,16 +3,17 @@
 from dataclasses import replace
 
 import pytest
+from flask import Flask
 from redis import Redis
 from sqlalchemy import Engine, func, select
 
-from scripts.demo import ADMIN, EVENTS
+from scripts.demo import ADMIN, EVENTS, ORGANIZATIONS
 from scripts.seed import DemoRefusedError, demo_logins, refuse_demo, seed, seed_new_installation
 from shared.db import transaction
 from shared.errors import UnavailableError
 from shared.models import Event, User
 from shared.settings import Settings
-from tests.factories import make_user
+from tests.factories import auth_header, make_user
 
 
 class TestSeed:
@@ -30,6 +31,28 @@ class TestSeed:
             redis_client.llen(f"rq:queue:bookings-{number}") for number in range(settings.partitions)
         )
         assert waiting == sum(len(event.tickets) for event in EVENTS)
+
+    def test_organizations_have_members_and_events(
+        self, settings: Settings, app: Flask, engine: Engine
+    ) -> None:
+        seed(settings)
+        client = app.test_client()
+        found = client.get("/api/organizations?sort=created_at&order=asc").json["items"]
+        assert [item["name"] for item in found] == [one.fields["name"] for one in ORGANIZATIONS]
+        with transaction(engine) as session:
+            admin = session.scalars(select(User).where(User.email == ADMIN.email)).one()
+        for number, (organization, item) in enumerate(zip(ORGANIZATIONS, found, strict=True)):
+            members = client.get(
+                f"/api/organizations/{item['id']}/members", headers=auth_header(app, admin)
+            ).json["items"]
+            people = [(organization.owner.name, "owner")]
+            people += [(member.name, "member") for member in organization.members]
+            assert [(member["user"]["name"], member["role"]) for member in members] == people
+            events = client.get(
+                f"/api/events?organization_id={item['id']}", headers=auth_header(app, admin)
+            ).json["items"]
+            codes = {event.code for event in EVENTS if event.organization == number}
+            assert {event["code"] for event in events} == codes
 
     def test_goes_on_where_it_was_interrupted(self, settings: Settings, engine: Engine) -> None:
         with pytest.raises(UnavailableError):
