@@ -147,8 +147,7 @@ class World:
 
     def _organization(self, *, owners: Sequence[User] = (), members: Sequence[User] = ()) -> int:
         """An organization with an owner besides who is given, so that everybody may leave."""
-        owners = [*owners, self.callers["host"]] if self.callers["host"] not in owners else owners
-        return make_organization(self.engine, owners=owners, members=members).id
+        return make_organization(self.engine, owners=[*owners, self._person("host")], members=members).id
 
     def _person(self, role: str) -> User:
         return make_user(self.engine, role=role, password=PASSWORD)

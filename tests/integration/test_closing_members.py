@@ -76,8 +76,8 @@ class TestEvents:
     def test_of_an_organization_go_on_under_its_first_owner(
         self, client: FlaskClient, engine: Engine, owner: User
     ) -> None:
-        heir = make_user(engine)
-        made = make_organization(engine, owners=[owner], members=[heir])
+        late, heir = make_user(engine), make_user(engine)
+        made = make_organization(engine, owners=[owner, heir, late])
         coming = make_event(engine, host=owner, organization_id=made.id)
         draft = make_event(engine, host=owner, organization_id=made.id, status="draft")
         past = make_event(

@@ -1,19 +1,23 @@
 """Organizations over HTTP: the list, making, changing and deleting one."""
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
 
 from shared.db import transaction
 from shared.domain.organizations import MEMBERSHIPS_MAX
 from shared.models import AuditLogEntry, Event, Organization, OrganizationMember, User
+from shared.store.organizations import OrganizationFilters, list_organizations
+from shared.store.paging import PageRequest
 from tests.documents import CheckedClient
 from tests.event_calls import pointers, problem_of
 from tests.factories import auth_header, make_event, make_organization, make_user
+from tests.plans import indexes_of
 
 URLS = {
     "logo_url": "https://cello.example/logo.svg",
@@ -208,6 +212,20 @@ class TestList:
             assert client.get(path, headers={"If-None-Match": etag}).status_code == 304
             client.patch(url, json={"name": f"Not {path}"}, headers=as_host)
             assert client.get(path, headers={"If-None-Match": etag}).status_code == 200
+
+    def test_reads_what_it_shows_among_many(self, engine: Engine) -> None:
+        with transaction(engine) as session:
+            fill = "insert into organizations (name) select 'Name ' || n from generate_series(1, 20000) n"
+            session.execute(text(fill))
+            session.execute(text("analyze organizations"))
+        for filters, sort, index in (
+            (OrganizationFilters(), "name", "organizations_name_idx"),
+            (OrganizationFilters(), "created_at", "organizations_created_idx"),
+            (OrganizationFilters(search="nam 777"), "name", "organizations_words_idx"),
+            (OrganizationFilters(only_ids=frozenset({3, 4})), "name", "organizations_pkey"),
+        ):
+            read = partial(list_organizations, filters=filters, page=PageRequest(sort=sort))
+            assert indexes_of(engine, read) == {index}
 
     def test_is_strict(self, client: FlaskClient) -> None:
         for query in ("sort=id", "search=", "mine=yes", "limit=0", "unknown=1", "cursor=abc"):
