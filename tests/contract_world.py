@@ -2,6 +2,7 @@
 
 import itertools
 import secrets
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,8 @@ from scripts.embedded.postgres import EmbeddedPostgres
 from scripts.embedded.redis import EmbeddedRedis
 from shared.clock import utc_now
 from shared.db import make_engine, transaction
-from shared.models import User
+from shared.ids import uuid7
+from shared.models import Notification, User
 from shared.services import line_pause
 from tests.conftest import _TEMPLATE, connect_redis, make_settings
 from tests.factories import PASSWORD, auth_header, make_event, make_organization, make_user
@@ -133,6 +135,8 @@ class World:
                 return getattr(
                     self._book(caller if caller.role == "attendee" else self._person("attendee")), name
                 )
+            case "notification_id":
+                return str(self._tell(caller))
             case "task_id":
                 return self._failed_task()
             case "password" | "current_password":
@@ -144,6 +148,21 @@ class World:
             case "code":  # of a problem in a path, of an event in a body
                 return "sold_out" if method == "GET" else secrets.token_hex(6)
         return None
+
+    def _tell(self, user: User) -> uuid.UUID:
+        """A notification of the user's."""
+        notification_id = uuid7()
+        event_id = make_event(self.engine).id
+        with transaction(self.engine) as session:
+            notification = Notification(
+                id=notification_id,
+                user_id=user.id,
+                kind="sales_open",
+                cause=str(notification_id),
+                event_id=event_id,
+            )
+            session.add(notification)
+        return notification_id
 
     def _organization(self, *, owners: Sequence[User] = (), members: Sequence[User] = ()) -> int:
         """An organization with an owner besides who is given, so that everybody may leave."""

@@ -7,8 +7,10 @@ from sqlalchemy.orm import Session
 from shared.store.events import EVENT_COLUMNS, EVENT_TABLES
 from shared.store.paging import ListQuery, Page, PageRequest, fetch_page
 
-# Back to draft, an event is its host's alone again.
-_SHOWN: Final = "e.deleted_at is null and (e.status <> 'draft' or e.host_id = i.user_id)"
+# Back to draft, an event is shown to its host and its organization only.
+_SHOWN: Final = """e.deleted_at is null and (e.status <> 'draft' or e.host_id = i.user_id or exists (
+    select from organization_members m where m.organization_id = e.organization_id and m.user_id = i.user_id
+))"""
 
 
 def list_interests(session: Session, *, user_id: int, page: PageRequest) -> Page:

@@ -46,6 +46,8 @@ STREAM_CHECKS: Final = [check for check in CHECKS if check is not checks.respons
 # Two methods that an address does not take are enough; a parameter given twice is an edge too.
 COVERAGE: Final = {"unexpected-methods": ["PATCH", "TRACE"], "generate-duplicate-query-parameters": True}
 ACCEPTED: Final = ("*/*", "application/json")
+# Calls of one operation, however many there are: fewer, and it is luck whether one of them succeeds.
+CASES_MIN: Final = 20
 MODES: Final = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 # What never succeeds here, and why.
 NEVER_SUCCEEDS: Final[dict[str, str]] = {
@@ -114,7 +116,7 @@ def call_everything(
     hypothesis makes up, valid and not; the same in every run.
     """
     tally = Tally()
-    quota = max(8, cases // len(operations))
+    quota = max(CASES_MIN, cases // len(operations))
     for operation in operations:
         edges = list(
             schema.iter_coverage_cases(

@@ -1,6 +1,7 @@
 """Events that belong to an organization: how they are shown, and that its members manage them like their host."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, delete, func, select, text, update
 
+from shared.clock import utc_now
 from shared.db import Session, transaction
 from shared.models import ControlRequest, Decision, Event, Organization, OrganizationMember, User
 from shared.settings import Settings
@@ -164,6 +166,27 @@ class TestDrafts:
             404,
             "event_not_found",
         )
+
+
+class TestInterest:
+    def test_of_a_member_shows_a_draft_until_they_are_removed(
+        self,
+        client: FlaskClient,
+        engine: Engine,
+        organization: Organization,
+        member: User,
+        as_member: dict[str, str],
+    ) -> None:
+        draft = make_event(
+            engine,
+            organization_id=organization.id,
+            status="draft",
+            sales_open_at=utc_now() + timedelta(days=1),
+        )
+        assert client.post(f"/api/events/{draft.id}/interest", headers=as_member).status_code == 200
+        assert len(client.get("/api/interests", headers=as_member).json["items"]) == 1
+        remove(engine, member)
+        assert client.get("/api/interests", headers=as_member).json["items"] == []
 
 
 class TestPlacing:
