@@ -3,10 +3,10 @@ says about a field.
 """
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
-from marshmallow import fields
+from marshmallow import ValidationError, fields
 
 from shared.clock import parse_rfc3339
 
@@ -42,6 +42,21 @@ class Instant(fields.Field[datetime]):
         if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
             raise self.make_error("invalid")
         return instant.astimezone(UTC)
+
+
+class UtcDay(fields.Field[date]):
+    """A date in a query string, or an RFC 3339 instant and so the UTC day that it lies in."""
+
+    default_error_messages = {  # noqa: RUF012 - marshmallow's own pattern
+        "invalid": "Must be a date such as 2030-06-01, or an RFC 3339 instant with an offset.",
+    }
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> date:  # noqa: ANN401, ARG002
+        text = f"{value}T00:00:00Z" if isinstance(value, str) and len(value) == len("2030-06-01") else value
+        try:
+            return Instant().deserialize(text).date()
+        except ValidationError:
+            raise self.make_error("invalid") from None
 
 
 class QueryBoolean(fields.Field[bool]):

@@ -6,7 +6,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema, fields
 
-from api.fields import Instant, QueryBoolean
+from api.fields import Instant, QueryBoolean, UtcDay
 from api.parsing import Text
 
 _NO_NUL: Final = r"^[^\u0000]*$"
@@ -21,6 +21,7 @@ def make_spec(**options: Any) -> tuple[APISpec, MarshmallowPlugin]:  # noqa: ANN
     if converter is None:  # set by APISpec when it takes the plugin over
         raise RuntimeError("apispec has not initialised its plugin")
     converter.field_mapping[Instant] = ("string", "date-time")
+    converter.field_mapping[UtcDay] = ("string", None)
     converter.field_mapping[QueryBoolean] = ("boolean", None)
     for function in (_text_bounds, _anchored_pattern, _example_list):
         converter.add_attribute_function(function)  # type: ignore[no-untyped-call]

@@ -12,6 +12,7 @@ TAGS: Final[dict[str, str]] = {
     "Following": "Being told when a sale opens, and of new events; hosts, as everybody sees them.",
     "Notifications": "What one is told: bookings, offers, changes, sales that open.",
     "Ledger": "Every decision of an event, in order and hash-chained, for anybody to check.",
+    "Analytics": "Figures from roll-ups: of an event for who manages it, of everything for admins.",
     "Audit log": "What admins, hosts and commands changed, for admins to read.",
     "Queue": "Watching and steering the line, for admins; and an event's own line, for its host.",
     "Tasks": "Background tasks that failed, for admins.",

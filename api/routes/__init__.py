@@ -6,6 +6,7 @@ from flask import Blueprint
 
 from api.routes import (
     accounts,
+    admin_analytics,
     admin_audit_log,
     admin_drain,
     admin_health,
@@ -18,6 +19,7 @@ from api.routes import (
     event_decisions,
     event_line,
     event_slots,
+    event_stats,
     events,
     follows,
     health,
@@ -51,6 +53,7 @@ API_ROUTES: Final[tuple[Blueprint, ...]] = (
     organization_members.blueprint,
     events.blueprint,
     event_slots.blueprint,
+    event_stats.blueprint,
     event_bookings.blueprint,
     event_decisions.blueprint,
     event_line.blueprint,
@@ -60,6 +63,7 @@ API_ROUTES: Final[tuple[Blueprint, ...]] = (
     requests.blueprint,
     bookings.blueprint,
     notifications.blueprint,
+    admin_analytics.blueprint,
     admin_queue.blueprint,
     admin_drain.blueprint,
     admin_tasks.blueprint,

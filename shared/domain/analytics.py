@@ -226,8 +226,8 @@ class Block:
 
 
 def choose_candidates(blocks: Sequence[Block], wanted: int, limit: int) -> tuple[list[int], int]:
-    """Events that may be among the `wanted` best over all blocks, at most `limit`; and a number that no event
-    left out exceeds.
+    """Events that may be among the `wanted` best over all blocks, at most `limit`; and a number that no other event
+    which might be among them exceeds.
 
     From Fagin's threshold algorithms: an event has at least what it has where it leads, and at most that plus
     what the last leader has everywhere else.

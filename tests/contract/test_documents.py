@@ -23,6 +23,7 @@ from shared.domain.outcomes import REASONS
 from shared.errors import NotFoundError
 from shared.models import Event, User
 from shared.services import line_pause
+from shared.services.analytics import catch_up
 from shared.settings import Settings
 from tests.documents import CheckedClient, check_answer, load_strictly
 from tests.factories import PASSWORD, auth_header, make_event, make_user
@@ -37,6 +38,8 @@ BLUEPRINTS: Final = {
     "event_slots",
     "event_bookings",
     "event_decisions",
+    "event_stats",
+    "admin_analytics",
     "requests",
     "bookings",
     "interests",
@@ -304,6 +307,22 @@ def _book(world: World, event: Event, who: User) -> dict[str, Any]:
     return answer
 
 
+def figures(world: World) -> None:
+    """Of an event with a booking, and of everything."""
+    host, admin = make_user(world.engine, role="host"), make_user(world.engine, role="admin")
+    event = make_event(world.engine, host=host, price_minor=500)
+    world.decided(201, "POST", f"/api/bookings/{event.id}/book", make_user(world.engine))
+    while catch_up(world.engine):
+        pass
+    stats = f"/api/events/{event.id}/stats"
+    assert world.ask(200, "GET", stats, host).json["revenue"] == [{"currency": "EUR", "revenue_minor": 500}]
+    world.ask(403, "GET", stats, make_user(world.engine))
+    world.ask(422, "GET", f"{stats}?from=2030-01-02&to=2030-01-01", host)
+    world.ask(200, "GET", "/api/admin/dashboard", admin)
+    assert world.ask(200, "GET", "/api/admin/analytics?from=2026-01-01&to=2026-12-31", admin).json["daily"]
+    world.ask(403, "GET", "/api/admin/analytics", host)
+
+
 STORIES: Final[list[Callable[[World], None]]] = [
     an_account,
     an_event,
@@ -312,6 +331,7 @@ STORIES: Final[list[Callable[[World], None]]] = [
     requests_that_are_followed,
     an_event_that_is_called_off,
     those_who_follow,
+    figures,
     health,
 ]
 

@@ -13,6 +13,7 @@ from shared.settings import Settings
 from tests.event_calls import event_body
 from tests.factories import auth_header, make_user
 from tests.standing import StandingLine
+from tests.stories import Story
 
 
 @pytest.fixture
@@ -64,3 +65,9 @@ def tamper(engine: Engine) -> Callable[..., None]:
             assert connection.execute(text(statement), values).rowcount != 0
 
     return run
+
+
+@pytest.fixture
+def story(engine: Engine, line: StandingLine, tamper: Callable[..., None]) -> Callable[[int], Story]:
+    """What happens to some events, by its number."""
+    return lambda seed: Story(seed, engine, line, tamper)
