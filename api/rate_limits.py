@@ -34,6 +34,7 @@ EXCHANGE_SECONDS: Final = 1.0
 UNLIMITED: Final = frozenset({"health.alive", "health.ready", "metrics.metrics"})
 BOOKINGS: Final = frozenset({"bookings.book", "bookings.book_event", "bookings.register"})
 POLLS: Final = frozenset({"requests.poll", "requests.stream"})
+EXPORTS: Final = frozenset({"account_export.export", "event_bookings.attendees_csv"})
 # What a booking gets that does not come to the script: a bad header or body, no token. An outage is nobody's doing.
 _STRAY: Final = frozenset({400, 401, 404, 413, 415, 422})
 _IPV6_PREFIX: Final = 64  # what one customer of a provider has at the least
@@ -45,13 +46,14 @@ class RateLimits:
     def __init__(self, settings: Settings, redis: "Redis", gate: LineGate) -> None:
         self.general = TokenBuckets(Quota("general", settings.general_rate_per_minute, 60), shared=True)
         self.login = TokenBuckets(Quota("login", settings.login_rate_per_minute, 60), shared=True)
+        self.export = TokenBuckets(Quota("export", settings.export_rate_per_hour, 3600), shared=True)
         # Not shared: a second of polls is over before the others could hear of it.
         self.poll = TokenBuckets(Quota("poll", settings.poll_rate_per_second, 1), shared=False)
         refill_seconds = settings.booking_rate_burst / settings.booking_rate_per_second
         self.booking = Quota("booking", settings.booking_rate_burst, max(1, round(refill_seconds)))
         # Whose bucket is empty by stray bookings, until when. Empty but for attacks: a booking looks only here.
         self._owing: dict[str, float] = {}
-        self._shared = {buckets.quota.name: buckets for buckets in (self.general, self.login)}
+        self._shared = {buckets.quota.name: buckets for buckets in (self.general, self.login, self.export)}
         self._gate = gate
         self._exchange = RateExchange(redis)
         self._failing = False
@@ -69,6 +71,8 @@ class RateLimits:
             return
         if endpoint in POLLS:
             buckets, client = self.poll, client_key()
+        elif endpoint in EXPORTS:
+            buckets, client = self.export, client_key()
         elif request.method == "POST" and (request.path.startswith("/api/auth/") or request.path == "/login"):
             buckets, client = self.login, address_key()  # who signs in is nobody yet
         else:

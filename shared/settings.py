@@ -54,6 +54,9 @@ class Settings:
     general_rate_per_minute: int = 600
     login_rate_per_minute: int = 60  # per address: a school or an office may share one
     poll_rate_per_second: int = 20  # status and streams
+    export_rate_per_hour: int = (
+        30  # of one's own data, of an event's bookings: each reads everything there is
+    )
 
     # policies
     cancel_until_seconds: int = 86_400  # before the start

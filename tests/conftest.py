@@ -205,6 +205,7 @@ def make_settings(database_url: str, redis_url: str, data_dir: Path, **fields: A
         "general_rate_per_minute": 1_000_000,
         "login_rate_per_minute": 1_000_000,
         "poll_rate_per_second": 1_000_000,
+        "export_rate_per_hour": 1_000_000,
         "port": 0,
     }
     return Settings(

@@ -49,6 +49,7 @@ LIMITS = {
     "general_rate_per_minute": 10**9,
     "login_rate_per_minute": 10**9,
     "poll_rate_per_second": 10**9,
+    "export_rate_per_hour": 10**9,
     "login_failures_max": 10**6,
     "access_log": False,
 }

@@ -25,6 +25,7 @@ from api.schemas.request_documents import RequestStatusDocument
 # What an answer has only when its route, or its status, says so. Other headers belong to every answer.
 OWN_HEADERS: Final = (
     "Allow",
+    "Content-Disposition",
     "ETag",
     "Idempotency-Replayed",
     "Link",

@@ -25,6 +25,12 @@ RESPONSE_HEADERS: Final[dict[str, Header]] = {
         "The methods that this address takes.", _text("^[A-Z, ]+$"), "GET, HEAD, OPTIONS", always=True
     ),
     "Cache-Control": Header("Who may keep the answer, and for how long.", _text(), "no-store", always=True),
+    "Content-Disposition": Header(
+        "The answer is a file, and this is its name (RFC 6266).",
+        _text("^attachment; filename="),
+        'attachment; filename="event-7-bookings.csv"',
+        always=True,
+    ),
     "ETag": Header(
         "The version of what the answer shows, for If-None-Match; an event's begins with what If-Match compares.",
         _text('^(W/)?".*"$'),

@@ -5,6 +5,7 @@ from typing import Final
 from flask import Blueprint
 
 from api.routes import (
+    account_export,
     accounts,
     admin_analytics,
     admin_audit_log,
@@ -48,6 +49,7 @@ ROOT_ROUTES: Final[tuple[Blueprint, ...]] = (
 # Under /api.
 API_ROUTES: Final[tuple[Blueprint, ...]] = (
     accounts.blueprint,
+    account_export.blueprint,
     users.blueprint,
     organizations.blueprint,
     organization_members.blueprint,

@@ -47,7 +47,7 @@ _LISTED: Final = ("Link", "Cache-Control")
     body=EmptySchema,
     body_optional=True,
     answers={200: Answer("You will be told.", InterestDocument, headers=("Cache-Control",))},
-    problems=("event_not_found", "event_cancelled", "sales_closed", "sales_paused", "sales_open"),
+    problems=("event_not_found", "event_cancelled", "sales_closed", "sales_open"),
 )
 def add(event_id: int) -> Response:
     """Asks to be told when the sale opens; repeated, it changes nothing."""

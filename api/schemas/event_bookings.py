@@ -11,7 +11,7 @@ from api.parsing import StrictBoolean, StrictInteger, StrictSchema
 from api.schemas.bookings import BookingDocument, booking_document
 from api.schemas.event_documents import EventDocument
 from api.schemas.events import event_document
-from shared.clock import rfc3339
+from shared.clock import rfc3339, rfc3339_or_none
 from shared.domain.outcomes import CONFIRMED
 from shared.store.events import EventRow
 
@@ -67,6 +67,36 @@ def attendee_document(row: Mapping[str, Any], event: EventRow) -> dict[str, Any]
     about = {"event_id": event.id, "title": event.title, "venue": event.venue, "starts_at": event.starts_at}
     attendee = {"id": row["user_id"], "name": row["attendee_name"], "email": row["attendee_email"]}
     return {**booking_document({**row, **about}), "attendee": attendee}
+
+
+ATTENDEE_COLUMNS: Final = (
+    *(
+        "reference",
+        "name",
+        "email",
+        "tickets",
+        "status",
+        "price_minor",
+        "currency",
+        "created_at",
+        "cancelled_at",
+    ),
+)
+
+
+def attendee_cells(row: Mapping[str, Any]) -> tuple[str | int | None, ...]:
+    """A booking as a line of the file, in the order of ATTENDEE_COLUMNS."""
+    return (
+        row["reference"],
+        row["attendee_name"],
+        row["attendee_email"],
+        row["tickets"],
+        row["status"],
+        row["price_minor"],
+        row["currency"],
+        rfc3339(row["created_at"]),
+        rfc3339_or_none(row["cancelled_at"]),
+    )
 
 
 def registration_document(event: EventRow, row: Mapping[str, Any]) -> dict[str, Any]:

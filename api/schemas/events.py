@@ -177,6 +177,14 @@ class AttendeeListSchema(PagingSchema):
     )
 
 
+class AttendeeExportSchema(StrictSchema):
+    """Query of an event's bookings as a file."""
+
+    status = fields.String(
+        validate=validate.OneOf(BOOKING_STATUSES), metadata=about("Only bookings in this status.")
+    )
+
+
 _FILTERS: Final = (
     *("status", "category", "search", "starts_from", "starts_to", "host_id", "organization_id"),
     "available_only",

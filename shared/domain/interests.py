@@ -15,13 +15,13 @@ def check_interest(
     sales_paused: bool,
     now: datetime,
 ) -> None:
-    """Raises RefusedError unless the sale is still to open: `event_cancelled`, `sales_closed` (over, too), or when it
-    has opened already and nobody would be told any more, `sales_paused`, `sales_open`.
+    """Raises RefusedError unless the sale is still to open, for the first time or after a pause by its host:
+    `event_cancelled`, `sales_closed` (over, too), `sales_open`: nobody would be told any more.
     """
     if status == CANCELLED:
         raise RefusedError("event_cancelled")
     if now >= sales_close_at:
         raise RefusedError("sales_closed", closed_at=rfc3339(sales_close_at))
-    if status == DRAFT or (sales_open_at is not None and now < sales_open_at):
-        return
-    raise RefusedError("sales_paused" if sales_paused else "sales_open")
+    is_to_open = sales_paused or (sales_open_at is not None and now < sales_open_at)
+    if status != DRAFT and not is_to_open:
+        raise RefusedError("sales_open")

@@ -73,18 +73,22 @@ def _find_in_ledger(engine: Engine, job_id: uuid.UUID) -> RequestStatus | None:
     return of_recorded(recorded)
 
 
+def list_undecided(line: LineClient, user_id: int, *, before: uuid.UUID | None = None) -> list[RequestStatus]:
+    """A user's requests that wait for their decision, or got it a moment ago. One round trip each, and one. Raises
+    UnavailableError.
+    """
+    asked = (job_id for job_id in line.list_undecided(user_id) if before is None or job_id < before)
+    found = (line.find_job(job_id) for job_id in asked)
+    return [_of_line_job(job) for job in found if isinstance(job, LineJob)]
+
+
 def list_requests(
     engine: Engine, line: LineClient, user_id: int, *, before: uuid.UUID | None, limit: int
 ) -> list[RequestStatus]:
     """A user's requests, undecided and decided, newest first. One round trip an undecided request (at most the
     user's limit) and one to PostgreSQL. Raises UnavailableError.
     """
-    undecided = [job_id for job_id in line.list_undecided(user_id) if before is None or job_id < before]
-    statuses: dict[uuid.UUID, RequestStatus] = {}
-    for job_id in undecided:
-        found = line.find_job(job_id)
-        if isinstance(found, LineJob):
-            statuses[job_id] = _of_line_job(found)
+    statuses = {status.job_id: status for status in list_undecided(line, user_id, before=before)}
     with transaction(engine) as session:
         for recorded in list_recorded_of_user(session, user_id, kinds=KINDS, before=before, limit=limit):
             statuses[recorded.row.job_id] = of_recorded(recorded)

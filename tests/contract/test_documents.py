@@ -33,6 +33,7 @@ from worker import heartbeat
 STARTS_AT: Final = "2030-06-01T18:00:00Z"
 BLUEPRINTS: Final = {
     "accounts",
+    "account_export",
     "users",
     "events",
     "event_slots",
@@ -187,6 +188,9 @@ def _look_at(world: World, booking: dict[str, Any], event: Event, guest: User, h
     world.ask(200, "GET", f"/api/events/{event.id}/check-registration", host)
     assert world.ask(200, "GET", f"/api/events/{event.id}/bookings?with_total=true", host).json["total"]
     world.ask(403, "GET", f"/api/events/{event.id}/bookings", guest)
+    assert "@" in world.ask(200, "GET", f"/api/events/{event.id}/bookings.csv", host).text
+    world.ask(422, "GET", f"/api/events/{event.id}/bookings.csv?status=held", host)
+    assert world.ask(200, "GET", "/api/auth/export", guest).json["bookings"]
 
 
 def _withdraw(world: World, path: str, body: dict[str, Any]) -> None:
@@ -287,7 +291,7 @@ def those_who_follow(world: World) -> None:
     world.ask(409, "POST", following, host)
     world.ask(204, "DELETE", interest, fan)
     world.ask(204, "DELETE", following, fan)
-    for fields in ({}, {"sales_paused": True}, {"status": "cancelled"}, {"sales_close_at": utc_now()}):
+    for fields in ({}, {"status": "cancelled"}, {"sales_close_at": utc_now()}):
         late = make_event(world.engine, **fields)
         world.ask(409, "POST", f"/api/events/{late.id}/interest", fan)
     world.ask(404, "GET", f"/api/hosts/{fan.id}")

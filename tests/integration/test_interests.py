@@ -88,7 +88,6 @@ class TestAsk:
             ({}, "sales_open"),
             ({"sales_open_at": YESTERDAY}, "sales_open"),
             ({"capacity": 5, "booked": 5}, "sales_open"),  # the waitlist is for that
-            ({"sales_paused": True}, "sales_paused"),
             ({"sales_close_at": YESTERDAY}, "sales_closed"),
             ({"starts_at": YESTERDAY}, "sales_closed"),
             ({"sales_open_at": TOMORROW, "status": "cancelled"}, "event_cancelled"),
@@ -98,6 +97,10 @@ class TestAsk:
         answer = client.post(path(make_event(engine, **fields)), headers=as_ada)
         assert problem_of(answer) == (409, code)
         assert count(engine) == 0
+
+    def test_a_paused_sale_is_to_open_again(self, client, engine, as_ada):
+        paused = make_event(engine, sales_paused=True)
+        assert client.post(path(paused), headers=as_ada).json["event"]["sales"] == "paused"
 
     def test_an_event_that_one_cannot_see_is_not_there(self, client, engine, as_ada):
         hidden = make_event(engine, sales_open_at=TOMORROW, deleted_at=utc_now())

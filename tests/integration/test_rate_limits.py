@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from werkzeug.test import TestResponse
 
-from api.rate_limits import BOOKINGS, POLLS, UNLIMITED
+from api.rate_limits import BOOKINGS, EXPORTS, POLLS, UNLIMITED
 from shared.line import keys
 from shared.settings import Settings
 from tests.factories import auth_header, bearer, make_event, make_user
@@ -24,6 +24,7 @@ def tight(settings: Settings) -> Settings:
         general_rate_per_minute=3,
         login_rate_per_minute=3,
         poll_rate_per_second=1,
+        export_rate_per_hour=2,
         booking_rate_burst=2,
         booking_rate_per_second=0.01,
     )
@@ -51,6 +52,21 @@ def assert_refused(answer: TestResponse, policy: str) -> None:
     assert int(wait) >= 1
     assert answer.headers["RateLimit"] == f'"{policy}";r=0;t={wait}'
     assert (answer.json["policy"], answer.json["retry_after_seconds"]) == (policy, int(wait))
+
+
+class TestExportTier:
+    def test_counts_files_of_every_kind_together_and_nothing_else(self, app, client, engine):
+        host = make_user(engine, role="host")
+        headers = auth_header(app, host)
+        path = f"/api/events/{make_event(engine, host=host).id}/bookings.csv"
+        first = client.get(path, headers=headers)
+        assert (first.status_code, first.headers["RateLimit-Policy"]) == (200, '"export";q=2;w=3600')
+        assert client.get("/api/auth/export", headers=headers).status_code == 200
+        for refused in (path, "/api/auth/export"):
+            assert_refused(client.get(refused, headers=headers), "export")
+        assert statuses(client, ANYTHING, 3, headers=headers) == [200] * 3
+        another = auth_header(app, make_user(engine))
+        assert client.get("/api/auth/export", headers=another).status_code == 200
 
 
 class TestGeneralTier:
@@ -291,7 +307,7 @@ def hears_of(app) -> int:
 
 def test_the_views_that_are_named_exist(app):
     """A view that is renamed would fall into the general tier without a word."""
-    assert set(app.view_functions) >= UNLIMITED | BOOKINGS | POLLS
+    assert set(app.view_functions) >= UNLIMITED | BOOKINGS | POLLS | EXPORTS
 
 
 def test_any_process_may_be_asked_with_the_same_token(make_app, settings, engine):

@@ -1,0 +1,182 @@
+"""All of one's own data as one file: everything that is there, and nothing of anybody else."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, update
+
+from api import streaming
+from shared.clock import utc_now
+from shared.db import transaction
+from shared.ids import uuid7
+from shared.models import Event, Notification, Offer, User, WaitlistEntry
+from tests.account_calls import bearer, log_in
+from tests.event_calls import add_booking, problem_of
+from tests.factories import PASSWORD, auth_header, make_event, make_organization, make_user
+from tests.lines import LineDriver
+
+EXPORT = "/api/auth/export"
+LISTS = {
+    *("undecided_requests", "requests", "bookings", "waitlist", "organizations", "events", "interests"),
+    *("following", "notifications", "log_ins", "audit_log"),
+}
+
+
+@pytest.fixture
+def ada(engine) -> User:
+    return make_user(engine, role="host", name="Ada", email="ada@example.org", password=PASSWORD)
+
+
+@pytest.fixture
+def as_ada(app, ada) -> dict[str, str]:
+    return auth_header(app, ada)
+
+
+@pytest.fixture
+def driver(settings, engine) -> Iterator[LineDriver]:
+    driver = LineDriver(settings, engine)
+    yield driver
+    driver.close()
+
+
+def wait_in_list(engine, event: Event, user: User) -> None:
+    """An entry and its offer as workers leave them."""
+    with transaction(engine) as session:
+        entry, now = uuid7(), utc_now()
+        session.add(
+            WaitlistEntry(
+                id=entry,
+                event_id=event.id,
+                user_id=user.id,
+                job_id=uuid7(),
+                number=2,
+                tickets=2,
+                status="offered",
+                created_at=now,
+            )
+        )
+        session.flush()
+        session.add(
+            Offer(
+                id=uuid7(),
+                entry_id=entry,
+                event_id=event.id,
+                user_id=user.id,
+                tickets=2,
+                status="open",
+                expires_at=now,
+                created_at=now,
+            )
+        )
+
+
+class TestExport:
+    def test_of_a_new_account_has_nothing_but_the_account(self, client, ada, as_ada):
+        answer = client.get(EXPORT, headers=as_ada)
+        assert answer.status_code == 200
+        assert answer.content_type == "application/json"
+        assert (
+            answer.headers["Content-Disposition"] == f'attachment; filename="guichet-account-{ada.id}.json"'
+        )
+        assert answer.headers["Cache-Control"] == "no-store"
+        profile = client.get("/api/auth/profile", headers=as_ada).json
+        assert answer.json["profile"] == profile
+        assert {name: value for name, value in answer.json.items() if isinstance(value, list)} == {
+            name: [] for name in LISTS
+        }
+
+    def test_has_everything_there_is_about_one(self, client, engine, driver, ada):
+        mine = bearer(log_in(client, email=ada.email).json)
+        other = make_user(engine, role="host")
+        event, coming = make_event(engine), make_event(engine, sales_open_at=utc_now() + timedelta(1))
+        client.post(f"/api/bookings/{event.id}/book", json={"tickets": 2}, headers=mine)
+        driver.decide_all()
+        client.post(f"/api/bookings/{make_event(engine).id}/book", json={}, headers=mine)
+        make_organization(engine, name="Cello", members=[ada], owners=[other])
+        hosted = make_event(engine, host=ada, status="draft", title="My draft")
+        client.patch(f"/api/events/{hosted.id}", json={"title": "Mine"}, headers=mine)
+        assert client.post(f"/api/events/{coming.id}/interest", headers=mine).status_code == 200
+        assert client.post(f"/api/hosts/{other.id}/follow", headers=mine).status_code == 200
+        wait_in_list(engine, coming, ada)
+        with transaction(engine) as session:
+            for user in (ada, other):
+                session.add(
+                    Notification(id=uuid7(), user_id=user.id, kind="sales_open", cause="c", event_id=event.id)
+                )
+        found = client.get(EXPORT, headers=mine).json
+        assert [row["event_id"] for row in found["undecided_requests"]] != []
+        (request,) = found["requests"]
+        assert (request["kind"], request["outcome"], request["event_id"]) == ("book", "confirmed", event.id)
+        (booking,) = found["bookings"]
+        assert (booking["tickets"], booking["id"]) == (2, request["booking_id"])
+        (entry,) = found["waitlist"]
+        assert (entry["event_id"], entry["offer"]["status"]) == (coming.id, "open")
+        assert [row["organization_name"] for row in found["organizations"]] == ["Cello"]
+        assert [row["title"] for row in found["events"]] == ["Mine"]
+        assert [row["event_id"] for row in found["interests"]] == [coming.id]
+        assert [row["host"]["id"] for row in found["following"]] == [other.id]
+        assert [row["kind"] for row in found["notifications"]] == ["sales_open"]
+        assert [row["open"] for row in found["log_ins"]] == [True]
+        assert [row["action"] for row in found["audit_log"]] == ["event.create", "event.change"]
+        assert {row["actor"]["id"] for row in found["audit_log"]} == {ada.id}
+
+    def test_has_nothing_of_others_and_no_secret(self, app, client, engine, ada, as_ada):
+        other = make_user(engine, role="host", email="other@example.org")
+        theirs = make_event(engine, host=other)
+        add_booking(engine, theirs.id, other)
+        wait_in_list(engine, theirs, other)
+        tokens = log_in(client, email=ada.email).json
+        client.post(f"/api/hosts/{ada.id}/follow", headers=auth_header(app, other))
+        answer = client.get(EXPORT, headers=as_ada)
+        assert {name for name in LISTS if answer.json[name]} == {"log_ins"}
+        assert "other@example.org" not in answer.text
+        for secret in ("password", "argon2", tokens["refresh_token"]):
+            assert secret not in answer.text
+
+    def test_of_many_pages_has_each_once(self, client, engine, ada, as_ada, monkeypatch):
+        monkeypatch.setattr(streaming, "ROWS", 2)
+        made = [str(add_booking(engine, make_event(engine).id, ada).id) for _ in range(5)]
+        for _ in range(3):
+            log_in(client, email=ada.email)
+        for number in range(4):
+            with transaction(engine) as session:
+                session.add(
+                    Notification(
+                        id=uuid7(),
+                        user_id=ada.id,
+                        kind="sales_open",
+                        cause=str(number),
+                        event_id=make_event(engine).id,
+                        read_at=utc_now() if number % 2 else None,
+                    )
+                )
+        hosted = [make_event(engine, host=ada).id for _ in range(3)]
+        found = client.get(EXPORT, headers=as_ada).json
+        assert [row["id"] for row in found["bookings"]] == made
+        assert {row["id"] for row in found["events"]} == set(hosted)
+        assert len(found["events"]) == 3
+        assert len(found["log_ins"]) == 3
+        assert len({row["id"] for row in found["notifications"]}) == len(found["notifications"]) == 4
+
+    def test_is_made_of_pieces(self, app, client, engine, ada, as_ada, monkeypatch):
+        """No piece is more than a page, and between two of them no connection is kept."""
+        monkeypatch.setattr(streaming, "ROWS", 1)
+        for _ in range(3):
+            add_booking(engine, make_event(engine).id, ada)
+        pool = app.extensions["guichet"].engine.pool
+        pieces = []
+        for piece in client.get(EXPORT, headers=as_ada).iter_encoded():
+            assert pool.checkedout() == 0
+            pieces.append(piece)
+        assert len(json.loads(b"".join(pieces))["bookings"]) == 3
+        assert max(piece.count(b'"reference"') for piece in pieces) == 1
+
+
+class TestWho:
+    def test_is_for_whoever_is_signed_in(self, app, client, engine, ada, as_ada):
+        assert problem_of(client.get(EXPORT)) == (401, "unauthenticated")
+        with transaction(engine) as session:
+            session.execute(update(User).where(User.id == ada.id).values(deleted_at=func.now()))
+        assert problem_of(client.get(EXPORT, headers=as_ada)) == (401, "unauthenticated")
