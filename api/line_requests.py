@@ -12,6 +12,7 @@ from api.idempotency import REPLAYED, fingerprint_of, idempotency_key
 from api.prefer import preferred_wait
 from api.problems import problem
 from api.responses import NO_STORE, json_response
+from api.schemas.request_documents import JOIN_LINK
 from api.schemas.requests import (
     accepted_document,
     eta_seconds,
@@ -33,22 +34,40 @@ from shared.services.requests import RequestStatus, find_status
 
 CONFLICT: Final = 409
 
+UNKNOWN_EVENT: Final = Door(verdict="event_not_found")
+
+# Refusals that the waitlist is an answer to, where the event has one.
+_FOR_LACK_OF_TICKETS: Final = frozenset({"sold_out", "not_enough_left"})
+
 
 def submit_booking(
-    container: Container, identity: Identity, *, event_id: int, tickets: int, default_wait: int = 0
+    container: Container,
+    identity: Identity,
+    *,
+    event_id: int,
+    tickets: int,
+    waitlist: bool = False,
+    default_wait: int = 0,
 ) -> Response:
     """A `book` request: the door's verdict from the snapshot, one script, then the 202 or the decision."""
     container.gate.installation()  # a closed gate says why; an open one costs nothing
     snapshot = container.snapshots.find(event_id)
-    door = _door(container, snapshot, tickets)
-    request = _new_request(
-        identity,
-        kind=BOOK,
-        event_id=event_id,
-        payload={"event_id": event_id, "tickets": tickets},
-        tickets=tickets,
+    if snapshot is None:
+        door = UNKNOWN_EVENT
+    else:
+        door = snapshot.door(
+            sold_out_door=container.settings.sold_out_door,
+            tickets=tickets,
+            waitlist=waitlist,
+            user_id=identity.user_id,
+        )
+    payload = {"event_id": event_id, "tickets": tickets}
+    if waitlist:  # absent otherwise: keys of before there were waitlists stay good
+        payload["waitlist"] = True
+    request = new_request(
+        identity, kind=BOOK, event_id=event_id, payload=payload, tickets=tickets, waitlist=waitlist
     )
-    return _submit(container, request, door, snapshot, default_wait)
+    return submit(container, request, door, snapshot, default_wait)
 
 
 def submit_cancellation(
@@ -61,7 +80,7 @@ def submit_cancellation(
     default_wait: int,
 ) -> Response:
     """A `cancel` request, which no door keeps out."""
-    request = _new_request(
+    request = new_request(
         identity,
         kind=CANCEL,
         event_id=event_id,
@@ -70,8 +89,8 @@ def submit_cancellation(
         acting_as=acting_as,
     )
     snapshot = container.snapshots.find(event_id)
-    door = OPEN_DOOR if snapshot is None else Door(last_arrival=snapshot.last_arrival)
-    return _submit(container, request, door, snapshot, default_wait)
+    door = OPEN_DOOR if snapshot is None else snapshot.open_door()
+    return submit(container, request, door, snapshot, default_wait)
 
 
 def read_document(container: Container, status: RequestStatus, *, stream_link: bool = True) -> dict[str, Any]:
@@ -95,16 +114,7 @@ def get_status(container: Container, job_id: uuid.UUID, subjects: tuple[str, str
     return status
 
 
-def _door(container: Container, snapshot: EventSnapshot | None, tickets: int) -> Door:
-    if snapshot is None:
-        return Door(verdict="event_not_found")
-    door = snapshot.door(sold_out_door=container.settings.sold_out_door)
-    if not door.verdict and tickets > snapshot.max_per_booking:
-        return Door(verdict="too_many_tickets")
-    return door
-
-
-def _new_request(
+def new_request(
     identity: Identity,
     *,
     kind: RequestKind,
@@ -112,8 +122,11 @@ def _new_request(
     payload: dict[str, Any],
     tickets: int | None = None,
     booking_id: uuid.UUID | None = None,
+    offer_id: uuid.UUID | None = None,
+    waitlist: bool = False,
     acting_as: ActingAs = "owner",
 ) -> NewRequest:
+    """A request as the accept script wants it; `payload` is what a repetition with the same key must be equal in."""
     key = idempotency_key()
     return NewRequest(
         job_id=uuid7(),
@@ -123,6 +136,8 @@ def _new_request(
         subjects=identity.subjects,
         tickets=tickets,
         booking_id=booking_id,
+        offer_id=offer_id,
+        waitlist=waitlist,
         acting_as=acting_as,
         request_id=g.request_id,
         key_hash="" if key is None else hashlib.sha256(key.encode()).hexdigest(),
@@ -130,13 +145,17 @@ def _new_request(
     )
 
 
-def _submit(
+def submit(
     container: Container,
     request: NewRequest,
     door: Door,
     snapshot: EventSnapshot | None,
     default_wait: int,
 ) -> Response:
+    """One script, then the 202, the decision of an earlier request with the same key, or the one that was waited for.
+
+    Raises what the door or the line's limits refuse, and UnavailableError.
+    """
     wait_seconds, preferred = preferred_wait(default_wait)
     try:
         answer = container.line.accept(request, door)
@@ -207,9 +226,8 @@ def decision_response(container: Container, status: RequestStatus, headers: dict
         return json_response(undecided_document(document), status=202, headers=headers)
     if outcome in (REJECTED, FAILED):
         code = document["reason"]
-        return problem(
-            code, document["detail"], status=CONFLICT, headers=headers, **document["facts"], job=document
-        )
+        facts = {**document["facts"], **_way_to_wait(code, _find_event(container, status.event_id))}
+        return problem(code, document["detail"], status=CONFLICT, headers=headers, **facts, job=document)
     if outcome == CONFIRMED:
         headers["Location"] = f"/api/bookings/{document['booking']['id']}"
         return json_response(document, status=201, headers=headers)
@@ -234,7 +252,15 @@ def _refusal(refused: Refused, snapshot: EventSnapshot | None, container: Contai
             facts["closed_at"] = rfc3339(snapshot.sales_close_at)
         elif refused.code == "too_many_tickets":
             facts["max_per_booking"] = snapshot.max_per_booking
+        facts |= _way_to_wait(refused.code, snapshot)
     return RefusedError(refused.code, **facts)
+
+
+def _way_to_wait(code: str, event: EventSnapshot | None) -> dict[str, Any]:
+    """The link to the waitlist, for whoever was refused for lack of tickets where there is one."""
+    if code not in _FOR_LACK_OF_TICKETS or event is None or not event.waitlist_enabled:
+        return {}
+    return {"links": {"waitlist": JOIN_LINK}}
 
 
 def _find_event(container: Container, event_id: int) -> EventSnapshot | None:

@@ -38,6 +38,12 @@ _LINKS: Final = Member(
     always=True,
 )
 
+_WAITLIST: Final = Member(
+    "`waitlist`, where the event has one. POST: wait for tickets.",
+    {"type": "object", "additionalProperties": {"type": "string"}},
+    {"waitlist": "/api/waitlist/join"},
+)
+
 # Of every refusal that is told as a decision.
 JOB: Final = Member(
     "The status document of the decided request.",
@@ -70,7 +76,8 @@ MEMBERS: Final[dict[str, dict[str, Member]]] = {
     "sales_not_open": {"opens_at": _OPENS},
     "sales_closed": {"closed_at": _CLOSED},
     "too_many_tickets": {"max_per_booking": Member("The most that one booking may have.", _COUNT, 4)},
-    "not_enough_left": {"available": Member("Tickets that are left.", _COUNT, 1)},
+    "sold_out": {"links": _WAITLIST},
+    "not_enough_left": {"available": Member("Tickets that are left.", _COUNT, 1), "links": _WAITLIST},
     "event_started": {"starts_at": Member("When it started.", _INSTANT, "2030-06-01T18:00:00.000000Z")},
     "already_booked": {"booking_id": Member("The booking that you have.", _UUID, _BOOKING_ID)},
     "already_waiting": {"entry_id": Member("Your entry.", _UUID, _ENTRY_ID, always=True)},

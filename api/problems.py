@@ -55,7 +55,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "too_many_organizations": (409, "The user belongs to as many organizations as one may."),
     "event_over": (409, "The event is called off or over; it can no longer be changed."),
     "already_decided": (409, "The request was already taken for its decision, which stands."),
-    "not_withdrawable": (409, "Only a booking request can leave the line."),
+    "not_withdrawable": (409, "Only a request to book or to wait can leave the line."),
     "task_not_failed": (409, "The background task has not failed; it waits, runs or is done."),
     "precondition_failed": (412, "Somebody changed it since you read it; read it again."),
     "payload_too_large": (413, "The body is larger than 64 KiB."),

@@ -32,7 +32,9 @@ EXCHANGE_SECONDS: Final = 1.0
 
 # Views that must answer whatever happens, and those that the accept script limits.
 UNLIMITED: Final = frozenset({"health.alive", "health.ready", "metrics.metrics"})
-BOOKINGS: Final = frozenset({"bookings.book", "bookings.book_event", "bookings.register"})
+BOOKINGS: Final = frozenset(
+    {"bookings.book", "bookings.book_event", "bookings.register", "waitlist.join_waitlist"}
+)
 POLLS: Final = frozenset({"requests.poll", "requests.stream"})
 EXPORTS: Final = frozenset({"account_export.export", "event_bookings.attendees_csv"})
 # What a booking gets that does not come to the script: a bad header or body, no token. An outage is nobody's doing.

@@ -40,6 +40,8 @@ ENDING = {
     "users_close_account",
     "users_update_user",
 }
+# These are about an event that has no tickets left.
+WAITING = {"waitlist_join_waitlist", "waitlist_leave_waitlist"}
 # These take tickets, or change an event: each time another event, most of the time.
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 LIMITS = {
@@ -115,6 +117,10 @@ class World:
         match name:
             case "event_id" if operation_id == "bookings_cancel_registration":
                 return self._book(caller).event_id
+            case "event_id" if operation_id in WAITING:
+                return self._sold_out(waiting=caller if operation_id == "waitlist_leave_waitlist" else None)
+            case "offer_id":
+                return self._offer(caller)
             case "event_id" if operation_id == "interests_add":
                 opens = utc_now() + timedelta(days=1)
                 return make_event(self.engine, host=self.callers["host"], sales_open_at=opens).id
@@ -186,17 +192,35 @@ class World:
             FailedJobRegistry(queue=queue).add(job, ttl=3600)
         return str(job.id)
 
-    def _book(self, owner: User) -> Booked:
+    def _book(self, owner: User, capacity: int = 100) -> Booked:
         """A booking of the owner's, for an event of the host who calls."""
-        event_id = make_event(self.engine, host=self.callers["host"]).id
-        answer = self.app.test_client().post(
-            f"/api/bookings/{event_id}/book",
-            json={"tickets": 1},
-            headers={**auth_header(self.app, owner), "Prefer": "wait=30"},
-        )
-        assert answer.status_code == 201, answer.json
-        booking = answer.json["booking"]
-        return Booked(event_id, answer.json["job_id"], booking["id"], booking["reference"])
+        event_id = make_event(self.engine, host=self.callers["host"], capacity=capacity).id
+        answer = self._ask(201, "POST", f"/api/bookings/{event_id}/book", owner, {"tickets": 1})
+        booking = answer["booking"]
+        return Booked(event_id, answer["job_id"], booking["id"], booking["reference"])
+
+    def _sold_out(self, *, waiting: User | None) -> int:
+        """An event whose only ticket somebody has, and for which somebody waits."""
+        event_id = self._book(self._person("attendee"), capacity=1).event_id
+        if waiting is not None:
+            self._ask(200, "POST", "/api/waitlist/join", waiting, {"event_id": event_id})
+        return event_id
+
+    def _offer(self, owner: User) -> str:
+        """An open offer of the owner's."""
+        holder = self._person("attendee")
+        booked = self._book(holder, capacity=1)
+        self._ask(200, "POST", "/api/waitlist/join", owner, {"event_id": booked.event_id})
+        self._ask(200, "DELETE", f"/api/bookings/{booked.booking_id}", holder)
+        (entry,) = self._ask(200, "GET", "/api/waitlist?limit=1", owner)["items"]
+        return str(entry["offer"]["id"])
+
+    def _ask(self, status: int, method: str, path: str, who: User, body: dict[str, Any] | None = None) -> Any:
+        """The answer, after the decision."""
+        headers = {**auth_header(self.app, who), "Prefer": "wait=30"}
+        answer = self.app.test_client().open(path, method=method, json=body, headers=headers)
+        assert answer.status_code == status, answer.json
+        return answer.json
 
 
 @contextmanager

@@ -8,6 +8,7 @@ TAGS: Final[dict[str, str]] = {
     "Organizations": "Who stands behind events, and who manages them together.",
     "Events": "What people attend: listed, shown, made, changed, called off, hidden.",
     "Bookings": "Standing in line for tickets, cancelling, and the bookings that came of it.",
+    "Waitlist": "Waiting for tickets that others give back: places, offers, answers to them.",
     "Requests": "Following a request in the line: its place, its decision, its stream; leaving the line.",
     "Following": "Being told when a sale opens, and of new events; hosts, as everybody sees them.",
     "Notifications": "What one is told: bookings, offers, changes, sales that open.",

@@ -21,6 +21,7 @@ from api.routes import (
     event_line,
     event_slots,
     event_stats,
+    event_waitlist,
     events,
     follows,
     health,
@@ -35,6 +36,7 @@ from api.routes import (
     problem_pages,
     requests,
     users,
+    waitlist,
 )
 
 ROOT_ROUTES: Final[tuple[Blueprint, ...]] = (
@@ -59,11 +61,13 @@ API_ROUTES: Final[tuple[Blueprint, ...]] = (
     event_bookings.blueprint,
     event_decisions.blueprint,
     event_line.blueprint,
+    event_waitlist.blueprint,
     interests.blueprint,
     hosts.blueprint,
     follows.blueprint,
     requests.blueprint,
     bookings.blueprint,
+    waitlist.blueprint,
     notifications.blueprint,
     admin_analytics.blueprint,
     admin_queue.blueprint,

@@ -65,7 +65,7 @@ def book(event_id: int) -> Response:
     """Stands in line for tickets of the event in the address."""
     identity = current_identity()
     body = load_body(_BOOK)
-    return submit_booking(get_container(), identity, event_id=event_id, tickets=body["tickets"])
+    return submit_booking(get_container(), identity, event_id=event_id, **body)
 
 
 @blueprint.post("/bookings")
@@ -81,7 +81,7 @@ def book_event() -> Response:
     """Stands in line for tickets of the event in the body."""
     identity = current_identity()
     body = load_body(_BOOK_EVENT)
-    return submit_booking(get_container(), identity, event_id=body["event_id"], tickets=body["tickets"])
+    return submit_booking(get_container(), identity, **body)
 
 
 @blueprint.post("/events/<int:event_id>/register")
@@ -100,11 +100,7 @@ def register(event_id: int) -> Response:
     identity = current_identity()
     body = load_body(_BOOK)
     return submit_booking(
-        get_container(),
-        identity,
-        event_id=event_id,
-        tickets=body["tickets"],
-        default_wait=WAIT_DEFAULT_SECONDS,
+        get_container(), identity, event_id=event_id, **body, default_wait=WAIT_DEFAULT_SECONDS
     )
 
 

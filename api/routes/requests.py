@@ -20,7 +20,7 @@ from api.schemas.request_documents import RequestStatusDocument, RequestStatusLi
 from api.schemas.requests import RequestListSchema, StreamSchema, WaitSchema, retry_after
 from api.stream_tokens import is_valid_stream_token
 from shared.db import transaction
-from shared.domain.requests import BOOK
+from shared.domain.requests import LIMITED_KINDS
 from shared.errors import GuichetError, NotFoundError, RefusedError, UnavailableError
 from shared.services.requests import RequestStatus, list_requests
 
@@ -173,7 +173,7 @@ def withdraw(job_id: uuid.UUID) -> Response:
     status = get_status(container, job_id, identity.subjects)
     if status.user_id != identity.user_id:
         raise NotFoundError("job_not_found")
-    if status.kind != BOOK:
+    if status.kind not in LIMITED_KINDS:
         raise RefusedError("not_withdrawable")
     if not status.is_decided:
         if container.line.withdraw(job_id) == "marked":

@@ -14,6 +14,9 @@ from shared.domain.requests import BOOK, KINDS
 QUEUED: Final = "queued"
 REQUEST_STATUSES: Final = (QUEUED, *get_args(Outcome))
 
+JOIN_LINK: Final = "/api/waitlist/join"  # POST
+WAITLIST_LINK: Final = "/api/waitlist"  # GET
+
 _JOB_ID: Final = "01990f5e-79b4-7f0a-8a6c-2d41be907c55"
 _STATUS_LINK: Final = f"/api/bookings/status/{_JOB_ID}"
 _ETA: Final = (
@@ -52,7 +55,12 @@ class RequestLinksDocument(StrictSchema):
         )
     )
     withdraw = fields.String(
-        metadata=about("DELETE: leave the line. Only of an undecided booking request.", _STATUS_LINK)
+        metadata=about(
+            "DELETE: leave the line. Only of an undecided request to book or to wait.", _STATUS_LINK
+        )
+    )
+    waitlist = fields.String(
+        metadata=about("GET: your places on waitlists. Only of a request that made one.", WAITLIST_LINK)
     )
 
 
@@ -65,7 +73,10 @@ class AcceptedDocument(StrictSchema):
     )
     event_id = StrictInteger(required=True, minimum=1, metadata=about("The event's id.", 7))
     tickets = StrictInteger(
-        required=True, minimum=1, allow_none=True, metadata=about("Tickets asked for; null to cancel.", 2)
+        required=True,
+        minimum=1,
+        allow_none=True,
+        metadata=about("Tickets asked for; null where it is about none.", 2),
     )
     arrival = StrictInteger(
         required=True,
@@ -157,7 +168,13 @@ class RequestStatusDocument(StrictSchema):
     detail = fields.String(required=True, allow_none=True, metadata=about("The reason, for a person."))
     facts = fields.Dict(
         required=True,
-        metadata={**about("What the rule read; its members depend on the rule."), "example": {}},
+        metadata={
+            **about(
+                "What the rule read; its members depend on the rule. `entry_id` is the place on the waitlist that"
+                " the request made or ended, `offer_id` the offer that it used or ended."
+            ),
+            "example": {},
+        },
     )
     booking = fields.Nested(
         RequestBookingDocument,

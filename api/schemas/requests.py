@@ -8,9 +8,11 @@ from typing import Any, Final
 from marshmallow import fields, validate
 
 from api.fields import about
-from api.parsing import QueryInteger, StrictInteger, StrictSchema
+from api.parsing import QueryInteger, StrictBoolean, StrictInteger, StrictSchema
+from api.schemas.request_documents import QUEUED, WAITLIST_LINK
 from shared.clock import rfc3339, rfc3339_or_none
-from shared.domain.outcomes import REASONS
+from shared.domain.outcomes import REASONS, WAITLISTED
+from shared.domain.requests import LIMITED_KINDS
 from shared.line.accept import Accepted
 from shared.services.event_snapshots import EventSnapshot
 from shared.services.requests import RequestStatus
@@ -40,6 +42,12 @@ class BookSchema(StrictSchema):
 
     tickets = StrictInteger(
         minimum=1, maximum=TICKETS_MAX, load_default=1, metadata=about("How many; all of them or none.", 2)
+    )
+    waitlist = StrictBoolean(
+        load_default=False,
+        metadata=about(
+            "Whether to wait for tickets, rather than be refused, when too few are left.", example=True
+        ),
     )
 
 
@@ -80,14 +88,16 @@ class RequestListSchema(StrictSchema):
     cursor = fields.UUID(metadata=about("`next_cursor` of the page before."))
 
 
-def links(job_id: str, *, stream_token: str | None, undecided: bool, kind: str = "book") -> dict[str, str]:
-    """Where to follow the request, and where to leave the line."""
+def links(job_id: str, *, stream_token: str | None, kind: str, outcome: str = QUEUED) -> dict[str, str]:
+    """Where to follow the request, where to leave the line, and where to see what it made."""
     status = f"/api/bookings/status/{job_id}"
     found = {"status": status}
     if stream_token is not None:
         found["stream"] = f"{status}/stream?token={stream_token}"
-    if undecided and kind == "book":
+    if outcome == QUEUED and kind in LIMITED_KINDS:
         found["withdraw"] = status
+    if outcome == WAITLISTED:
+        found["waitlist"] = WAITLIST_LINK
     return found
 
 
@@ -135,7 +145,7 @@ def accepted_document(
     job_id = str(accepted.job_id)
     return {
         "job_id": job_id,
-        "status": "queued",
+        "status": QUEUED,
         "event_id": event_id,
         "tickets": tickets,
         "arrival": accepted.arrival,
@@ -143,7 +153,7 @@ def accepted_document(
         "eta_seconds": eta,
         "paused": pause_document(pause),
         "accepted_at": accepted.accepted_at,
-        "links": links(job_id, stream_token=stream_token, undecided=True, kind=kind),
+        "links": links(job_id, stream_token=stream_token, kind=kind),
     }
 
 
@@ -162,11 +172,11 @@ def status_document(
 ) -> dict[str, Any]:
     """The status document of a job, the same from the line and from the ledger."""
     result = status.result or {}
-    reason = result.get("reason")
+    outcome, reason = result.get("outcome", QUEUED), result.get("reason")
     return {
         "job_id": str(status.job_id),
         "kind": status.kind,
-        "status": result.get("outcome", "queued"),
+        "status": outcome,
         "event_id": status.event_id,
         "tickets": status.tickets,
         "arrival": status.arrival,
@@ -181,9 +191,7 @@ def status_document(
         "available_slots": result.get("available_after"),
         "accepted_at": status.accepted_at,
         "decided_at": result.get("decided_at"),
-        "links": links(
-            str(status.job_id), stream_token=stream_token, undecided=not status.is_decided, kind=status.kind
-        ),
+        "links": links(str(status.job_id), stream_token=stream_token, kind=status.kind, outcome=outcome),
     }
 
 

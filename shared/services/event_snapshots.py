@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -16,12 +16,13 @@ from typing import Final
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.db import transaction
+from shared.db import Session, transaction
 from shared.domain.rules import judge_sale
 from shared.errors import UnavailableError
 from shared.line.doors import Door
 from shared.models import Event
 from shared.store.line_state import Pause, find_pause
+from shared.store.waitlist import list_offered_users
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,9 @@ UNKNOWN_SECONDS: Final = 1.0
 LOAD_WAIT_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 60.0  # an event that nobody asked for is no longer refreshed, and then forgotten
 EVENTS_MAX: Final = 10_000
+# Tickets in open offers of which it is known whose they are, of all events together: some 10 ms a refresh if each offer
+# is of one ticket.
+OFFERED_TICKETS_MAX: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +50,56 @@ class EventSnapshot:
     sales_close_at: datetime
     sales_paused: bool
     available: int  # tickets that a new booking could get
+    offered: int  # tickets in open offers
     max_per_booking: int
     waitlist_enabled: bool
     last_arrival: int
 
-    def door(self, *, sold_out_door: bool) -> Door:
-        """What the accept script is told. The window is judged there, by Redis' clock."""
+    offered_to: frozenset[int] | None = frozenset()  # who has an open offer; None: too many to know
+
+    def door(
+        self, *, sold_out_door: bool, tickets: int = 1, waitlist: bool = False, user_id: int = 0
+    ) -> Door:
+        """What the accept script is told about a booking. The window is judged there, by Redis' clock.
+
+        `sold_out` lets through who would rather wait, and who has an open offer: tickets are held for them, whether
+        sales are open or not. Where nobody knows who has one, everybody may.
+        """
+        if self.offered_to and user_id in self.offered_to:
+            return self.open_door()
+        verdict = self._sale()
+        if not verdict and sold_out_door and self.available <= 0:
+            waits = waitlist and self.waitlist_enabled
+            verdict = "" if waits or self.offered_to is None else "sold_out"
+        if not verdict and tickets > self.max_per_booking:
+            verdict = "too_many_tickets"
+        return self._door(verdict)
+
+    def waitlist_door(self, *, tickets: int) -> Door:
+        """The same for joining the waitlist. Whether there are tickets is the worker's to say: others stand before
+        this one, and the snapshot may be a second old.
+        """
+        verdict = self._sale()
+        if not verdict and tickets > self.max_per_booking:
+            verdict = "too_many_tickets"
+        if not verdict and not self.waitlist_enabled:
+            verdict = "waitlist_disabled"
+        return self._door(verdict)
+
+    def open_door(self) -> Door:
+        """For what is never kept out."""
+        return Door(last_arrival=self.last_arrival)
+
+    def _door(self, verdict: str) -> Door:
+        return Door(
+            verdict=verdict,
+            sales_open_at=self.sales_open_at,
+            sales_close_at=self.sales_close_at,
+            last_arrival=self.last_arrival,
+        )
+
+    def _sale(self) -> str:
+        """Why nothing is sold, whatever the time; empty when it may be."""
         refusal = judge_sale(
             status=self.status,
             deleted=self.deleted,
@@ -60,15 +108,7 @@ class EventSnapshot:
             sales_close_at=self.sales_close_at,
             at=_BEFORE_EVERYTHING,
         )
-        verdict = refusal.reason if refusal is not None and refusal.reason is not None else ""
-        if not verdict and sold_out_door and self.available <= 0:
-            verdict = "sold_out"
-        return Door(
-            verdict=verdict,
-            sales_open_at=self.sales_open_at,
-            sales_close_at=self.sales_close_at,
-            last_arrival=self.last_arrival,
-        )
+        return "" if refusal is None or refusal.reason is None else refusal.reason
 
 
 _BEFORE_EVERYTHING: Final = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
@@ -152,7 +192,9 @@ class EventSnapshots:
                 self._wake.wait(REFRESH_SECONDS)
 
     def refresh_once(self) -> None:
-        """Loads what is wanted and what was used in the last minute. One transaction, two queries."""
+        """Loads what is wanted and what was used in the last minute. One transaction, two queries, and
+        a third while offers are open.
+        """
         started = time.monotonic()
         wanted = set(self._wanted)
         ids = wanted | {
@@ -189,8 +231,13 @@ class EventSnapshots:
     def _load(self, ids: Iterable[int]) -> dict[int, EventSnapshot]:
         with transaction(self._engine) as session:
             self._pause = find_pause(session)
-            rows = session.execute(_QUERY.where(Event.id.in_(list(ids))))
-            return {row.id: EventSnapshot(**row._mapping) for row in rows}  # noqa: SLF001 - SQLAlchemy's public name
+            rows = session.execute(_QUERY.where(Event.id.in_(list(ids)))).all()
+            offered = {row.id: row.offered for row in rows if row.offered}
+            users = _find_offered(session, offered) if offered else {}
+        return {
+            row.id: EventSnapshot(**row._mapping, offered_to=users.get(row.id, _NOBODY))  # noqa: SLF001 - SQLAlchemy's public name
+            for row in rows
+        }
 
     def _put(self, event_id: int, snapshot: EventSnapshot | None, loaded_at: float, *, used: bool) -> None:
         entry = self._entries.get(event_id)
@@ -210,6 +257,25 @@ class EventSnapshots:
             self._entries.popitem(last=False)
 
 
+def _find_offered(session: Session, offered: Mapping[int, int]) -> dict[int, frozenset[int] | None]:
+    """Who has an open offer, by event; `offered` are the tickets in them. None for those events with the most, when
+    all of them are too many.
+    """
+    known, tickets = [], 0
+    for event_id in sorted(offered, key=offered.__getitem__):
+        tickets += offered[event_id]
+        if tickets > OFFERED_TICKETS_MAX:
+            break
+        known.append(event_id)
+    found: dict[int, frozenset[int] | None] = dict.fromkeys(offered)
+    if known:
+        users = list_offered_users(session, known)
+        found |= {event_id: users.get(event_id, _NOBODY) for event_id in known}
+    return found
+
+
+_NOBODY: Final[frozenset[int]] = frozenset()
+
 _QUERY = select(
     Event.id,
     Event.title,
@@ -223,6 +289,7 @@ _QUERY = select(
     func.available_tickets(
         Event.capacity, Event.booked, Event.offered, Event.waitlist_enabled, Event.waiting
     ).label("available"),
+    Event.offered,
     Event.max_per_booking,
     Event.waitlist_enabled,
     Event.last_arrival,

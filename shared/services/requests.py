@@ -2,19 +2,31 @@
 
 import uuid
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.clock import rfc3339
 from shared.db import transaction
-from shared.domain.requests import KINDS
+from shared.domain.requests import (
+    DECLINE_OFFER,
+    EXPIRE_OFFER,
+    KINDS,
+    LEAVE_WAITLIST,
+    SERVE_WAITLIST,
+)
 from shared.domain.results import result_document
 from shared.errors import GuichetError, UnavailableError
 from shared.line.status import LineJob
 from shared.services.line import LineClient
 from shared.store.decisions import RecordedDecision, find_recorded, list_recorded_of_user
+
+# What somebody asked for themselves. The others are the control plane's, though some are about a user.
+ASKED_KINDS: Final = tuple(kind for kind in KINDS if kind not in (EXPIRE_OFFER, SERVE_WAITLIST))
+
+# Whose ledger rows have the tickets of what they ended; who asked has named none.
+_NAMES_NO_TICKETS: Final = frozenset({LEAVE_WAITLIST, DECLINE_OFFER, EXPIRE_OFFER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +102,9 @@ def list_requests(
     """
     statuses = {status.job_id: status for status in list_undecided(line, user_id, before=before)}
     with transaction(engine) as session:
-        for recorded in list_recorded_of_user(session, user_id, kinds=KINDS, before=before, limit=limit):
+        for recorded in list_recorded_of_user(
+            session, user_id, kinds=ASKED_KINDS, before=before, limit=limit
+        ):
             statuses[recorded.row.job_id] = of_recorded(recorded)
     return [statuses[job_id] for job_id in sorted(statuses, reverse=True)[:limit]]
 
@@ -103,7 +117,7 @@ def of_recorded(recorded: RecordedDecision) -> RequestStatus:
         kind=row.kind,
         event_id=row.event_id,
         user_id=row.user_id,
-        tickets=row.tickets,
+        tickets=None if row.kind in _NAMES_NO_TICKETS else row.tickets,
         arrival=row.arrival,
         accepted_at=rfc3339(row.accepted_at),
         result=result_document(row, recorded.booking),

@@ -2,16 +2,18 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import Engine, event, text
 
 from shared.db import make_engine, transaction
 from shared.errors import UnavailableError
+from shared.ids import uuid7
+from shared.models import Event, User
 from shared.services import event_snapshots
 from shared.services.event_snapshots import EventSnapshots
-from tests.factories import make_event
+from tests.factories import make_event, make_user
 from tests.lines import await_that
 
 
@@ -139,6 +141,120 @@ class TestDoor:
         made = make_event(engine)
         change(engine, made.id, "booked = capacity")
         assert snapshots.find(made.id).door(sold_out_door=False).verdict == ""
+
+
+class TestOffers:
+    """Who has one is let through a door that is shut for others."""
+
+    @pytest.fixture
+    def offer(self, engine) -> Callable[[Event, int], User]:
+        def make(event: Event, tickets: int) -> User:
+            user = make_user(engine)
+            entry_id, offer_id, job_id = uuid7(), uuid7(), uuid7()
+            with transaction(engine) as session:
+                session.execute(
+                    text(
+                        "insert into waitlist_entries (id, event_id, user_id, job_id, number, tickets, status,"
+                        " created_at) values (:entry, :event, :user, :job, 1, :tickets, 'offered', now())"
+                    ),
+                    {
+                        "entry": entry_id,
+                        "event": event.id,
+                        "user": user.id,
+                        "job": job_id,
+                        "tickets": tickets,
+                    },
+                )
+                session.execute(
+                    text(
+                        "insert into offers (id, entry_id, event_id, user_id, tickets, status, expires_at, created_at)"
+                        " values (:id, :entry, :event, :user, :tickets, 'open', now() + interval '1 h', now())"
+                    ),
+                    {
+                        "id": offer_id,
+                        "entry": entry_id,
+                        "event": event.id,
+                        "user": user.id,
+                        "tickets": tickets,
+                    },
+                )
+                session.execute(
+                    text("update events set offered = offered + :tickets where id = :id"),
+                    {"id": event.id, "tickets": tickets},
+                )
+            return user
+
+        return make
+
+    def test_are_known_by_whose_they_are(self, engine, snapshots, offer):
+        made, other = make_event(engine, capacity=2), make_event(engine, capacity=1)
+        user = offer(made, 2)
+        offer(other, 1)
+        found = snapshots.find(made.id)
+        assert (found.available, found.offered_to) == (0, {user.id})
+        stranger = found.door(sold_out_door=True, user_id=user.id + 1)
+        assert (stranger.verdict, stranger.sales_close_at) == ("sold_out", made.sales_close_at)
+        holder = found.door(sold_out_door=True, user_id=user.id, tickets=11)
+        assert (holder.verdict, holder.sales_close_at) == ("", None)
+
+    def test_cost_a_query_only_where_there_are_some(self, engine, snapshots, offer):
+        made = make_event(engine, capacity=2)
+        snapshots.find(made.id)
+        snapshots.close()
+        queries = Queries(engine)
+        snapshots.refresh_once()
+        assert len(queries.threads) == 2
+        offer(made, 1)
+        queries.threads.clear()
+        snapshots.refresh_once()
+        assert len(queries.threads) == 3
+
+    def test_open_the_door_to_everybody_when_they_are_too_many_to_know(
+        self, engine, snapshots, offer, monkeypatch
+    ):
+        monkeypatch.setattr(event_snapshots, "OFFERED_TICKETS_MAX", 3)
+        few, many = make_event(engine, capacity=1), make_event(engine, capacity=3)
+        user = offer(few, 1)
+        for _ in range(3):
+            offer(many, 1)
+        snapshots.find(few.id)
+        snapshots.find(many.id)
+        snapshots.close()
+        snapshots.refresh_once()
+        assert snapshots.find(few.id).offered_to == {user.id}
+        found = snapshots.find(many.id)
+        assert found.offered_to is None
+        assert found.door(sold_out_door=True, user_id=1).verdict == ""
+        change(engine, many.id, "sales_paused = true")
+        snapshots.refresh_once()
+        assert snapshots.find(many.id).door(sold_out_door=True, user_id=1).verdict == "sales_paused"
+
+
+class TestWaitlistDoor:
+    @pytest.mark.parametrize(
+        ("assignment", "tickets", "verdict"),
+        [
+            ("booked = capacity", 1, ""),
+            ("booked = 0", 1, ""),
+            ("waitlist_enabled = false", 1, "waitlist_disabled"),
+            ("max_per_booking = 1, waitlist_enabled = false", 2, "too_many_tickets"),
+            ("sales_paused = true, waitlist_enabled = false", 1, "sales_paused"),
+            ("status = 'cancelled'", 1, "event_cancelled"),
+        ],
+    )
+    def test_leaves_to_the_worker_whether_there_are_tickets(
+        self, engine, snapshots, assignment, tickets, verdict
+    ):
+        made = make_event(engine)
+        change(engine, made.id, assignment)
+        door = snapshots.find(made.id).waitlist_door(tickets=tickets)
+        assert (door.verdict, door.sales_close_at) == (verdict, made.sales_close_at)
+
+    @pytest.mark.parametrize(("enabled", "verdict"), [("true", ""), ("false", "sold_out")])
+    def test_is_that_of_a_booking_that_would_rather_wait(self, engine, snapshots, enabled, verdict):
+        made = make_event(engine)
+        change(engine, made.id, f"booked = capacity, waitlist_enabled = {enabled}")
+        assert snapshots.find(made.id).door(sold_out_door=True, waitlist=True).verdict == verdict
 
 
 class TestPause:

@@ -1,0 +1,50 @@
+"""The waitlist's requests into the line: joining, leaving, and answering an offer."""
+
+from typing import Any, Final
+
+from flask import Response
+
+from api.auth import Identity
+from api.container import Container
+from api.line_requests import UNKNOWN_EVENT, new_request, submit
+from shared.domain.requests import JOIN_WAITLIST, LEAVE_WAITLIST, RequestKind
+
+WAIT_DEFAULT_SECONDS: Final = 5
+
+
+def submit_join(container: Container, identity: Identity, *, event_id: int, tickets: int) -> Response:
+    """A `join_waitlist` request: refused at the door for what no turn in the line could change."""
+    container.gate.installation()  # a closed gate says why
+    snapshot = container.snapshots.find(event_id)
+    request = new_request(
+        identity,
+        kind=JOIN_WAITLIST,
+        event_id=event_id,
+        payload={"event_id": event_id, "tickets": tickets},
+        tickets=tickets,
+    )
+    door = UNKNOWN_EVENT if snapshot is None else snapshot.waitlist_door(tickets=tickets)
+    return submit(container, request, door, snapshot, WAIT_DEFAULT_SECONDS)
+
+
+def submit_leave(container: Container, identity: Identity, *, event_id: int) -> Response:
+    """A `leave_waitlist` request, kept out only where there is no such event: a request to join may stand before
+    it, so whether there is anything to leave is known when its turn comes.
+    """
+    snapshot = container.snapshots.find(event_id)
+    request = new_request(identity, kind=LEAVE_WAITLIST, event_id=event_id, payload={"event_id": event_id})
+    door = UNKNOWN_EVENT if snapshot is None else snapshot.open_door()
+    return submit(container, request, door, snapshot, WAIT_DEFAULT_SECONDS)
+
+
+def submit_offer_answer(
+    container: Container, identity: Identity, *, kind: RequestKind, offer: dict[str, Any]
+) -> Response:
+    """An `accept_offer` or `decline_offer` request, which no door keeps out: the tickets are held."""
+    event_id = offer["event_id"]
+    snapshot = container.snapshots.find(event_id)
+    request = new_request(
+        identity, kind=kind, event_id=event_id, payload={"offer_id": offer["id"]}, offer_id=offer["id"]
+    )
+    door = UNKNOWN_EVENT if snapshot is None else snapshot.open_door()
+    return submit(container, request, door, snapshot, WAIT_DEFAULT_SECONDS)
