@@ -27,7 +27,10 @@ create table waitlist_entries (
 );
 create unique index waitlist_entries_one_live_key on waitlist_entries (event_id, user_id)
     where status in ('waiting', 'offered');
-create index waitlist_entries_next_idx on waitlist_entries (event_id, tickets, number) where status = 'waiting';
+-- Who waits, said in other words than in the index below: a planner that was told nothing of the table would walk that
+-- one, past everybody who wants another number of tickets.
+create index waitlist_entries_next_idx on waitlist_entries (event_id, tickets, number)
+    where ended_at is null and status <> 'offered';
 create index waitlist_entries_place_idx on waitlist_entries (event_id, number) where status = 'waiting';
 create index waitlist_entries_user_idx on waitlist_entries (user_id, id);
 

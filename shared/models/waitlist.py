@@ -35,7 +35,13 @@ class WaitlistEntry(Base):
             unique=True,
             postgresql_where=text("status in ('waiting', 'offered')"),
         ),
-        Index("waitlist_entries_next_idx", event_id, tickets, number, postgresql_where=_WAITING),
+        Index(
+            "waitlist_entries_next_idx",
+            event_id,
+            tickets,
+            number,
+            postgresql_where=text("ended_at is null and status <> 'offered'"),
+        ),
         Index("waitlist_entries_place_idx", event_id, number, postgresql_where=_WAITING),
         Index("waitlist_entries_user_idx", user_id, id),
     )

@@ -43,7 +43,7 @@ from (
     ) o
     union select w.id from unnest(%s::bigint[], %s::int[], %s::int[]) v (event_id, tickets, entries), lateral (
         select w.id from waitlist_entries w
-        where w.event_id = v.event_id and w.tickets = v.tickets and w.status = 'waiting'
+        where w.event_id = v.event_id and w.tickets = v.tickets and w.ended_at is null and w.status <> 'offered'
         order by w.number limit v.entries
     ) w
 ) ids, lateral (select * from waitlist_entries w where w.id = ids.id offset 0) w

@@ -137,6 +137,10 @@ class TestBatch:
         assert not found.kinds() & {"Hash Join", "Merge Join", "Hash", "Seq Scan"}
         lookups = [node for node in found.nodes() if "Index" in node["Node Type"]]
         assert all("Index Cond" in node for node in lookups)  # none of them walks a whole index
+        # nor everybody who waits, to find those who want so many tickets
+        indexes = {node.get("Index Name") for node in lookups}
+        assert "waitlist_entries_next_idx" in indexes
+        assert "waitlist_entries_place_idx" not in indexes
 
     def test_is_planned_alike_whatever_its_size(self, session, event_id):
         assert plans_of(session, event_id, 250).scans() == plans_of(session, event_id, 5).scans()
