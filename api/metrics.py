@@ -22,6 +22,7 @@ from shared.metrics.families import (
 )
 from shared.metrics.files import Totals
 from shared.services.line_figures import PostgresFigures, RedisFigures
+from shared.store.ledger_audits import AuditDone
 from shared.store.outbox import Backlog
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -148,6 +149,20 @@ def _of_postgres(figures: PostgresFigures, partitions: int) -> Iterator[Metric]:
     yield slots
     yield GaugeMetricFamily("active_sessions", "Log-ins that can still be refreshed.", figures.log_ins)
     yield from _outbox(figures.outbox)
+    yield from _audit(figures.audit)
+
+
+def _audit(last: AuditDone | None) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "ledger_audit_findings",
+        "What the last nightly check of all ledgers found.",
+        0 if last is None else last.findings,
+    )
+    yield GaugeMetricFamily(
+        "ledger_audit_timestamp_seconds",
+        "When that check ended; 0 before the first.",
+        0 if last is None else last.ended_at.timestamp(),
+    )
 
 
 def _outbox(backlog: Backlog) -> Iterator[Metric]:

@@ -68,6 +68,9 @@ class Settings:
     offer_warning_seconds: int = 600  # before it expires; shorter offers have no warning
     notifications_kept_days: int = 90
 
+    # the task worker
+    audit_hour: int = 3  # in UTC: when all ledgers are checked
+
     # accounts
     hash_concurrency: int = 2  # argon2id is memory-hard on purpose; more at once is a denial of service
     hash_memory_kib: int = 19_456  # OWASP's minimum for argon2id with t=2, p=1
@@ -116,7 +119,8 @@ _BOOLEANS = {
     "no": False,
     "off": False,
 }
-_MAY_BE_ZERO = frozenset({"trusted_proxy_hops", "cancel_until_seconds", "port"})
+_MAY_BE_ZERO = frozenset({"trusted_proxy_hops", "cancel_until_seconds", "port", "audit_hour"})
+_AT_MOST = {"audit_hour": 23}
 
 
 def variable_name(field_name: str) -> str:
@@ -173,6 +177,8 @@ def _number(field_name: str, raw: str, kind: type[int] | type[float]) -> int | f
         raise SettingsError(
             f"{variable}={raw!r}: must be {'0 or more' if field_name in _MAY_BE_ZERO else 'above 0'}"
         )
+    if value > _AT_MOST.get(field_name, value):
+        raise SettingsError(f"{variable}={raw!r}: must be at most {_AT_MOST[field_name]}")
     return value
 
 

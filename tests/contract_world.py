@@ -28,7 +28,7 @@ from shared.services import line_pause
 from tests.conftest import _TEMPLATE, connect_redis, make_settings
 from tests.factories import PASSWORD, auth_header, make_event, make_organization, make_user
 from tests.lines import await_that, worker_process
-from worker.schedule import TASK_QUEUE
+from worker.entries import TASK_QUEUE
 
 # Who may be calling; None is nobody.
 ACTORS: dict[str, str | None] = {"anonymous": None, "user": "attendee", "host": "host", "admin": "admin"}

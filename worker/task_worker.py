@@ -12,7 +12,8 @@ from rq.serializers import JSONSerializer
 
 from shared.line.client import make_redis
 from shared.settings import Settings
-from worker.schedule import TASK_QUEUE, Schedule
+from worker.entries import TASK_QUEUE
+from worker.schedule import Schedule
 
 log = logging.getLogger(__name__)
 

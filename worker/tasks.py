@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session
 
 from shared.db import make_engine, transaction
 from shared.models import IdempotencyKey, LoginFailure, RefreshToken, RevokedToken
+from shared.services.ledger_audit import audit_ledgers as run_audit
 from shared.settings import load_settings
 from shared.store.closed_accounts import forget_closed
+from shared.store.interests import prune_interests
 from shared.store.notifications import prune_notifications
 
 # Of tables that grow with what happens: rows that one transaction deletes.
@@ -37,6 +39,7 @@ def prune() -> dict[str, int]:
                 result = session.execute(delete(table).where(column < func.now() - age))
                 pruned[table.__tablename__] = cast("CursorResult[Any]", result).rowcount
         days = settings.notifications_kept_days
+        pruned["interests"] = _in_slices(engine, prune_interests)
         pruned["notifications"] = _in_slices(
             engine, lambda s, limit: prune_notifications(s, days=days, limit=limit)
         )
@@ -44,6 +47,18 @@ def prune() -> dict[str, int]:
     finally:
         engine.dispose()
     return pruned
+
+
+def audit_ledgers() -> dict[str, Any] | None:
+    """Checks every ledger against the tables; returns what it found, None when another check is running. Minutes, on
+    a large installation: 20 µs a ledger row.
+    """
+    engine = make_engine(load_settings(os.environ).database_url, pool_size=2)
+    try:
+        run = run_audit(engine)
+    finally:
+        engine.dispose()
+    return None if run is None else {"night": run.night.isoformat(), "rows": run.rows, "failed": run.failed}
 
 
 def _in_slices(engine: Engine, delete_some: Callable[[Session, int], int]) -> int:

@@ -13,6 +13,7 @@ from api.contract import Answer, describe
 from api.responses import NO_STORE, json_response
 from api.schemas.admin_health import (
     AdminHealthDocument,
+    ledger_audit_document,
     machine_document,
     outbox_document,
     postgres_document,
@@ -25,6 +26,7 @@ from shared.db import transaction
 from shared.errors import UnavailableError
 from shared.line.look import look_at_workers
 from shared.services.health import check_readiness
+from shared.services.ledger_audit import audit_warnings, find_last_audit
 from shared.services.outbox import look_at_backlog, outbox_warnings
 from shared.services.request_rates import rates_of
 
@@ -57,7 +59,7 @@ def admin_health() -> Response:
     with transaction(container.engine) as session:
         require_actor(session, "admin")
         postgres = check_postgres(session)
-        backlog = look_at_backlog(session)
+        backlog, last_audit = look_at_backlog(session), find_last_audit(session)
     found = check_redis(redis)
     problems, warnings = check_readiness(
         container.gate, redis, partitions=container.settings.partitions, pause=container.snapshots.pause
@@ -68,10 +70,11 @@ def admin_health() -> Response:
         "status": "unready" if problems else "ready",
         "version": _version(),
         "problems": dict(problems),
-        "warnings": {**warnings, **outbox_warnings(backlog)},
+        "warnings": {**warnings, **outbox_warnings(backlog), **audit_warnings(last_audit)},
         "postgres": postgres_document(postgres),
         "redis": redis_document(found) if isinstance(found, RedisHealth) else None,
         "outbox": outbox_document(backlog),
+        "ledger_audit": None if last_audit is None else ledger_audit_document(last_audit),
         "workers": _workers(container),
         "machine": machine_document(
             machine, uptime_seconds=(utc_now() - machine.process_started_at).total_seconds()

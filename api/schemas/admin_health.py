@@ -4,11 +4,12 @@ from typing import Any
 
 from marshmallow import fields, validate
 
-from api.fields import Instant, about
+from api.fields import Instant, InstantText, about
 from api.parsing import StrictSchema
 from shared.clock import rfc3339
 from shared.line.look import WorkerLook
 from shared.services.admin_health import MachineHealth, PostgresHealth, RedisHealth, SettingFound
+from shared.services.ledger_audit import AuditDone
 from shared.services.outbox import Backlog
 from shared.services.request_rates import RequestRates
 
@@ -81,6 +82,18 @@ class OutboxHealthDocument(StrictSchema):
     set_aside = _integer("Messages that could not be told on and are kept.", 0)
 
 
+class LedgerAuditDocument(StrictSchema):
+    """The last nightly check of all ledgers that came to its end."""
+
+    night = fields.String(
+        required=True, metadata={"format": "date", **about("Its date, in UTC.", "2030-01-15")}
+    )
+    started_at = InstantText(required=True, metadata=about("When it began.", "2030-01-15T03:00:01.000000Z"))
+    ended_at = InstantText(required=True, metadata=about("When it ended.", "2030-01-15T03:01:40.000000Z"))
+    ledger_rows = _integer("Rows that it replayed.", 4_812_006)
+    findings = _integer("What it found: 0, or a promise does not hold.", 0)
+
+
 class WorkerHealthDocument(StrictSchema):
     """A booking worker."""
 
@@ -146,7 +159,7 @@ class AdminHealthDocument(StrictSchema):
         keys=fields.String(),
         values=fields.String(),
         required=True,
-        metadata={**about("As at `/readyz`, and the outbox' own."), "example": {}},
+        metadata={**about("As at `/readyz`, and those of the outbox and the nightly check."), "example": {}},
     )
     postgres = fields.Nested(PostgresHealthDocument, required=True, metadata=about("PostgreSQL."))
     redis = fields.Nested(
@@ -156,6 +169,12 @@ class AdminHealthDocument(StrictSchema):
         metadata=about("Redis; null when it does not answer, which `problems` says."),
     )
     outbox = fields.Nested(OutboxHealthDocument, required=True, metadata=about("The outbox."))
+    ledger_audit = fields.Nested(
+        LedgerAuditDocument,
+        required=True,
+        allow_none=True,
+        metadata=about("The last nightly check; null before the first."),
+    )
     workers = fields.List(
         fields.Nested(WorkerHealthDocument),
         required=True,
@@ -203,6 +222,17 @@ def outbox_document(backlog: Backlog) -> dict[str, Any]:
         "waiting": backlog.waiting,
         "oldest_seconds": round(backlog.oldest_seconds, 3),
         "set_aside": backlog.set_aside,
+    }
+
+
+def ledger_audit_document(last: AuditDone) -> dict[str, Any]:
+    """JSON values."""
+    return {
+        "night": last.night.isoformat(),
+        "started_at": rfc3339(last.started_at),
+        "ended_at": rfc3339(last.ended_at),
+        "ledger_rows": last.ledger_rows,
+        "findings": last.findings,
     }
 
 

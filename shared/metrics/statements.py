@@ -16,8 +16,8 @@ TABLES: Final = frozenset(
     {
         "activity_days", "alembic_version", "analytics_state", "audit_log", "bookings", "control_requests",
         "day_revenue", "day_totals", "decisions", "drain_marks", "event_day_revenue", "event_days",
-        "event_months", "event_totals", "events", "follows", "idempotency_keys", "interests", "line_state",
-        "login_failures", "notifications", "offers", "organization_members", "organizations", "outbox",
+        "event_months", "event_totals", "events", "follows", "idempotency_keys", "interests", "ledger_audits",
+        "line_state", "login_failures", "notifications", "offers", "organization_members", "organizations", "outbox",
         "pg_locks", "refresh_tokens", "revoked_tokens", "start_days", "user_days", "users", "waitlist_entries",
     }
 )  # fmt: skip

@@ -21,6 +21,7 @@ from shared.models.events import Event
 from shared.models.follows import Follow
 from shared.models.idempotency import IdempotencyKey
 from shared.models.interests import Interest
+from shared.models.ledger_audits import LedgerAudit
 from shared.models.line import ControlRequest, LineState
 from shared.models.notifications import Notification
 from shared.models.organizations import Organization, OrganizationMember
@@ -46,6 +47,7 @@ __all__ = [
     "Follow",
     "IdempotencyKey",
     "Interest",
+    "LedgerAudit",
     "LineState",
     "LoginFailure",
     "Notification",

@@ -14,6 +14,7 @@ from shared.line.inspect import count_live_workers
 from shared.line.look import PartitionLook, look_at_partitions
 from shared.questions import Question
 from shared.store.figures import count_log_ins, list_claimed, list_slots
+from shared.store.ledger_audits import AuditDone, find_last_audit
 from shared.store.line_state import find_pause
 from shared.store.outbox import Backlog, look_at_backlog
 
@@ -39,6 +40,7 @@ class PostgresFigures:
     paused: bool
     log_ins: int
     outbox: Backlog
+    audit: AuditDone | None
     slots: Mapping[int, int] = field(default_factory=dict)  # event → tickets left
 
 
@@ -77,5 +79,6 @@ class LineFigures:
                 paused=find_pause(session) is not None,
                 log_ins=log_ins,
                 outbox=look_at_backlog(session),
+                audit=find_last_audit(session),
                 slots=slots,
             )

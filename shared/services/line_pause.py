@@ -17,6 +17,8 @@ from shared.services.reasons import check_reason
 
 # A batch takes milliseconds; one that waits for an event's lock, five seconds.
 LOCK_SECONDS: Final = 30
+# The schedule has other things to do, and tries again.
+SCHEDULE_LOCK_SECONDS: Final = 2
 
 _TIMED_OUT: Final = ("55P03", "57014")  # lock_not_available, query_canceled
 
@@ -69,8 +71,7 @@ def resume(
     check_reason(reason)
     state = _lock(session)
     was_paused = _is_paused(session, state)
-    state.paused = False
-    state.pause_reason = state.paused_by = state.paused_at = state.resume_at = None
+    _clear(state)
     if was_paused:
         _record(
             session,
@@ -84,20 +85,50 @@ def resume(
     return was_paused
 
 
-def _lock(session: Session) -> LineState:
+def end_if_over(session: Session) -> bool:
+    """Clears a pause whose end has come, and writes the end down; for the schedule. False, changing nothing, when
+    there is none.
+
+    Nothing waits for this: to everybody who reads the row such a pause is over already. Locks only when it looks as
+    if there were something to do, and for no longer than SCHEDULE_LOCK_SECONDS. Raises `line_busy`.
+    """
+    if not session.scalar(select(LineState.paused & (LineState.resume_at <= func.clock_timestamp()))):
+        return False
+    state = _lock(session, seconds=SCHEDULE_LOCK_SECONDS)
+    if not state.paused or _is_paused(session, state):
+        return False  # somebody was faster: it was resumed, or paused again
+    _record(
+        session,
+        "line.resume",
+        actor_id=None,
+        reason=None,
+        changes={"resume_at": rfc3339_or_none(state.resume_at)},
+        request_id=None,
+        by="schedule",
+    )
+    _clear(state)
+    return True
+
+
+def _clear(state: LineState) -> None:
+    state.paused = False
+    state.pause_reason = state.paused_by = state.paused_at = state.resume_at = None
+
+
+def _lock(session: Session, *, seconds: int = LOCK_SECONDS) -> LineState:
     # Batches hold the row FOR SHARE one after the other, and may overlap for longer than the usual five seconds.
-    milliseconds = LOCK_SECONDS * 1000
+    milliseconds = seconds * 1000
     limits = "set local lock_timeout = {}; set local statement_timeout = {}"
     session.execute(text(limits.format(milliseconds, milliseconds + 5_000)))
     # The table and not only its row: batches that share the row one after the other, without a gap, would keep a
     # writer of the row away for ever; behind a waiting table lock they queue.
     try:
-        with waiting(LOCK_SECONDS + 10):
+        with waiting(seconds + 10):
             session.execute(text("lock table line_state in exclusive mode"))
     except OperationalError as error:
         if getattr(error.orig, "pgcode", None) not in _TIMED_OUT:
             raise
-        raise UnavailableError("line_busy", retry_after_seconds=LOCK_SECONDS) from error
+        raise UnavailableError("line_busy", retry_after_seconds=seconds) from error
     query = select(LineState).with_for_update().execution_options(populate_existing=True)
     return session.execute(query).scalar_one()
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.store.events import EVENT_COLUMNS, EVENT_TABLES
@@ -11,6 +12,20 @@ from shared.store.paging import ListQuery, Page, PageRequest, fetch_page
 _SHOWN: Final = """e.deleted_at is null and (e.status <> 'draft' or e.host_id = i.user_id or exists (
     select from organization_members m where m.organization_id = e.organization_id and m.user_id = i.user_id
 ))"""
+
+
+# Over for a day: nobody will be told of its sale.
+_PRUNE: Final = text(
+    """
+with over as (
+    delete from interests where (event_id, user_id) in (
+        select i.event_id, i.user_id from interests i join events e on e.id = i.event_id
+        where e.ends_at < now() - interval '1 day' limit :limit
+    ) returning 1
+)
+select count(*) from over
+"""
+)
 
 
 def list_interests(session: Session, *, user_id: int, page: PageRequest) -> Page:
@@ -38,3 +53,11 @@ def list_interested(session: Session, *, event_id: int, page: PageRequest) -> Pa
         id="i.user_id",
     )
     return fetch_page(session, query, page)
+
+
+def prune_interests(session: Session, limit: int) -> int:
+    """Deletes up to `limit` interests in events that are over; returns how many. One round trip, which reads the
+    table.
+    """
+    deleted: int = session.execute(_PRUNE, {"limit": limit}).scalar_one()
+    return deleted

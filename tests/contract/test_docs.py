@@ -17,7 +17,7 @@ from shared.domain.findings import CHECKS
 from shared.domain.outcomes import REASONS
 from shared.line import keys
 from shared.settings import Settings, variable_name
-from worker.schedule import Schedule
+from worker.entries import ENTRIES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -167,9 +167,12 @@ def key_pattern(function: object) -> str:
 
 def test_the_design_has_every_entry_of_the_schedule():
     rows = table_rows((ROOT / "docs/system-design.md").read_text())
-    named = re.findall(r'Entry\("([a-z_]+)"', inspect.getsource(Schedule))
-    assert named
-    assert set(named) <= set(rows)
+    assert {entry.name for entry in ENTRIES} - set(rows) == set()
+    seconds = {
+        entry.name: f"{entry.seconds / 3600:g} h" if entry.seconds >= 3600 else f"{entry.seconds:g} s"
+        for entry in ENTRIES
+    }
+    assert {name: rows[name][0] for name in seconds} == seconds
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,6 +1,5 @@
 """What an event's changes announce, to whom, slice by slice; sales that open; each once."""
 
-import threading
 from datetime import timedelta
 
 import pytest
@@ -9,7 +8,7 @@ from sqlalchemy import text
 from shared.clock import rfc3339, utc_now
 from shared.db import transaction
 from shared.models import Follow, Interest, OutboxMessage
-from shared.services import outbox
+from shared.services import announcements, outbox
 from shared.services.announcements import announce_open_sales
 from tests.factories import auth_header, make_event, make_user, make_users
 from tests.telling import add_booking, add_entry, kinds_told, tell, told
@@ -298,15 +297,17 @@ class TestSalesThatOpen:
         assert self.announce(engine) == 0
         assert count_waiting(engine) == 0
 
-    def test_two_schedules_at_once_announce_once(self, engine, event_id, fan):
+    def test_two_schedules_at_once_announce_once(self, engine, event_id, monkeypatch):
+        """Both have found it due; the other is faster."""
         self.open_now(engine, event_id)
-        found = []
-        threads = [
-            threading.Thread(target=lambda: found.append(announce_open_sales(engine))) for _ in range(4)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(found) == [0, 0, 0, 1]
+        find = announcements.list_due_openings
+
+        def late(session, *, limit):
+            monkeypatch.setattr(announcements, "list_due_openings", find)
+            due = find(session, limit=limit)
+            assert announce_open_sales(engine) == 1
+            return due
+
+        monkeypatch.setattr(announcements, "list_due_openings", late)
+        assert announce_open_sales(engine) == 0
         assert count_waiting(engine) == 1

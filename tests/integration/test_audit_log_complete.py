@@ -25,7 +25,7 @@ from shared.models import User
 from shared.settings import Settings
 from tests.factories import PASSWORD, auth_header, make_event, make_organization, make_user
 from tests.lines import LineDriver, environment_of
-from worker.schedule import TASK_QUEUE
+from worker.entries import TASK_QUEUE
 
 # Routes of admins that change nothing although they are no GET.
 HARMLESS: Final[set[str]] = set()

@@ -51,7 +51,7 @@ class Line:
             f"/api/bookings/{event.id}/book", json={"tickets": tickets}, headers=auth_header(self.app, user)
         )
         assert answer.status_code == 202, answer.json
-        self.decide(event)
+        self.decide()
         return answer.json["job_id"]
 
     def cancel(self, actor, booking_id):
@@ -61,9 +61,9 @@ class Line:
         assert answer.status_code == 202, answer.json
         return answer.json["job_id"]
 
-    def decide(self, event):
+    def decide(self):
         self.driver.decide_all()
-        tell_ledger(self.engine, event.id)
+        tell(self.engine)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ class TestBookings:
         booking_id = told(engine, owner.id)[0]["payload"]["booking_id"]
         actor = {"owner": owner, "host": host, "admin": make_user(engine, role="admin")}[by]
         line.cancel(actor, booking_id)
-        line.decide(event)
+        line.decide()
         assert kinds_told(engine, owner.id) == ["booking_confirmed", "booking_cancelled"]
         assert told(engine, owner.id)[-1]["payload"] == {"booking_id": booking_id, "tickets": 1, "by": by}
         assert told(engine, host.id) == []
@@ -156,7 +156,7 @@ class TestCallingOff:
             f"/api/events/{event.id}", json={"status": "cancelled"}, headers=auth_header(app, host)
         )
         assert answer.status_code == 200
-        line.decide(event)
+        line.decide()
         tell_ledger(engine, event.id)
         for guest in guests:
             assert kinds_told(engine, guest.id) == ["booking_confirmed", "event_called_off"]

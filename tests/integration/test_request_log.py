@@ -158,7 +158,7 @@ class TestFollowing:
 
 class TestSchedule:
     def test_every_line_of_a_turn_has_its_run_id(self, settings, engine, redis_client, caplog, monkeypatch):
-        monkeypatch.setattr("shared.services.control_requests.put_into_line", lambda *_: 1 / 0)
+        monkeypatch.setattr("shared.services.ledger_watch.watch_ledger", lambda *_: 1 / 0)
         line = LineClient(settings, redis_client, LineGate(settings, engine, redis_client))
         schedule = Schedule(settings, engine, line, redis_client, handlers=())
         seen = []
@@ -166,7 +166,7 @@ class TestSchedule:
         schedule.run_once()
         line.runner.close()
         ((_, run_id),) = [(what, run_id) for what, run_id in seen if what == "schedule entry failed"]
-        assert run_id == redis_client.get(keys.schedule_turn("put_control_requests")).decode()
+        assert run_id == redis_client.get(keys.schedule_turn("watch_ledger")).decode()
         assert run_id_var.get() is None
 
 

@@ -8,11 +8,12 @@ from sqlalchemy import func, text, update
 from shared.clock import utc_now
 from shared.db import transaction
 from shared.ids import first_uuid7
-from shared.models import Follow, Notification, User
+from shared.line import keys
+from shared.models import Follow, Interest, Notification, User
 from shared.services.line import LineClient
 from shared.services.line_gate import LineGate
-from tests.factories import make_event, make_user
-from tests.lines import environment_of
+from tests.factories import auth_header, make_event, make_user
+from tests.lines import LineDriver, environment_of
 from worker import tasks
 from worker.schedule import Schedule
 
@@ -22,6 +23,11 @@ def schedules(settings, engine, redis_client):
     line = LineClient(settings, redis_client, LineGate(settings, engine, redis_client))
     yield [Schedule(settings, engine, line, redis_client, handlers=()) for _ in range(2)]
     line.runner.close()
+
+
+def run_entry(schedule, name):
+    """One entry, whoever's turn it is."""
+    next(entry for entry in schedule.entries if entry.name == name).run(schedule.means)
 
 
 class TestSchedule:
@@ -51,7 +57,7 @@ class TestArchive:
     @pytest.fixture
     def archived(self, schedules, engine):
         def run():
-            schedules[0]._archive_events()
+            run_entry(schedules[0], "archive_events")
             with transaction(engine) as session:
                 query = text("select title from events where archived order by title")
                 return list(session.execute(query).scalars())
@@ -73,7 +79,7 @@ class TestArchive:
         assert archived() == []
 
     def test_takes_slice_after_slice(self, archived, engine, monkeypatch):
-        monkeypatch.setattr("worker.schedule.ARCHIVE_SLICE", 2)
+        monkeypatch.setattr("worker.entries._ARCHIVE_SLICE", 2)
         for number in range(5):
             make_event(engine, title=str(number), starts_at=utc_now() - timedelta(days=1))
         assert archived() == ["0", "1", "2", "3", "4"]
@@ -117,6 +123,7 @@ class TestPrune:
             "revoked_tokens": 1,
             "login_failures": 1,
             "idempotency_keys": 1,
+            "interests": 0,
             "notifications": 0,
             "closed_accounts": 2,
         }
@@ -149,3 +156,42 @@ class TestPrune:
                 "new_event:0",
                 "new_event:89",
             }
+
+    def test_deletes_interests_in_events_that_are_over(self, settings, engine, monkeypatch):
+        user = make_user(engine)
+        over, just_over, to_come = (
+            make_event(engine, starts_at=utc_now() + timedelta(hours=hours)) for hours in (-72, -4, 72)
+        )
+        with transaction(engine) as session:
+            session.add_all(
+                Interest(event_id=event.id, user_id=user.id) for event in (over, just_over, to_come)
+            )
+        for name, value in environment_of(settings).items():
+            monkeypatch.setenv(name, value)
+        assert tasks.prune()["interests"] == 1
+        with transaction(engine) as session:
+            left = set(session.scalars(text("select event_id from interests")))
+        assert left == {just_over.id, to_come.id}
+
+
+class TestPruneJobs:
+    def test_removes_entries_of_jobs_whose_time_is_over(self, settings, engine, app, redis_client, schedules):
+        """As a partition keeps them that has had no reply since."""
+        event, user = make_event(engine), make_user(engine)
+        client = app.test_client()
+        driver = LineDriver(settings, engine)
+        answer = client.post(f"/api/bookings/{event.id}/book", headers=auth_header(app, user))
+        driver.decide_all()
+        driver.close()
+        job_id = answer.json["job_id"]
+        registry = keys.finished(event.id % settings.partitions)
+        schedules[0].run_once()
+        assert redis_client.zrange(registry, 0, -1) == [job_id.encode()]  # its hour has just begun
+        redis_client.delete(keys.job(job_id))  # as its expiry does
+        redis_client.delete(keys.schedule_turn("prune_jobs"))
+        schedules[0].run_once()
+        assert redis_client.zrange(registry, 0, -1) == []
+        assert (
+            client.get(answer.json["links"]["status"], headers=auth_header(app, user)).json["status"]
+            == "confirmed"
+        )
