@@ -1,5 +1,6 @@
 """Events that belong to an organization: how they are shown, and that its members manage them like their host."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -58,6 +59,21 @@ def event(engine: Engine, host: User, organization: Organization) -> Event:
 def remove(engine: Engine, user: User) -> None:
     with transaction(engine) as session:
         session.execute(delete(OrganizationMember).where(OrganizationMember.user_id == user.id))
+
+
+# What is another in each answer.
+WITHIN = re.compile(r'"(request_id|impressions|at|as_of|read_at)":("[^"]*"|[0-9]+)')
+
+
+def event_paths(app: Flask, event_id: int) -> list[str]:
+    """The addresses of everything that can be read of one event."""
+    return sorted(
+        rule.rule.replace("<int:event_id>", str(event_id))
+        for rule in app.url_map.iter_rules()
+        if rule.arguments == {"event_id"}
+        and "GET" in (rule.methods or ())
+        and rule.rule.startswith("/api/events/")
+    )
 
 
 def ids(client: FlaskClient, query: str, headers: dict[str, str] | None = None) -> set[int]:
@@ -345,6 +361,38 @@ class TestMembersManage:
         ):
             assert problem_of(answer) == (404, "booking_not_found")
         assert client.get(f"/api/bookings?event_id={event.id}", headers=as_member).json["items"] == []
+
+    @pytest.mark.parametrize("status", ["draft", "scheduled"])
+    def test_whatever_is_shown_of_an_event_is_shown_to_them_as_to_its_host(
+        self,
+        app: Flask,
+        client: FlaskClient,
+        engine: Engine,
+        host: User,
+        organization: Organization,
+        member: User,
+        as_host: dict[str, str],
+        as_member: dict[str, str],
+        status: str,
+    ) -> None:
+        """At every address there is; and after their removal as to anybody."""
+        event = make_event(engine, host=host, organization_id=organization.id, status=status)
+        add_booking(engine, event.id, make_user(engine))
+        paths = event_paths(app, event.id)
+        assert len(paths) > 8
+
+        def look(headers: dict[str, str]) -> dict[str, tuple[int, str]]:
+            answers = {path: client.get(path, headers=headers) for path in paths}
+            return {
+                path: (answer.status_code, WITHIN.sub("", answer.text)) for path, answer in answers.items()
+            }
+
+        assert look(as_member) == look(as_host)
+        assert f"/api/events/{event.id}/bookings" in paths
+        remove(engine, member)
+        removed, stranger = look(as_member), look(auth_header(app, make_user(engine)))
+        assert removed == stranger
+        assert removed != look(as_host)
 
     def test_of_their_own_organization_only(
         self, app: Flask, client: FlaskClient, engine: Engine, event: Event
