@@ -1,7 +1,8 @@
 """The demo's people, organizations and events. The passwords are public on purpose: development only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 
@@ -24,6 +25,9 @@ ATTENDEES: Final = tuple(
     DemoUser(f"{name} Attendee", f"{name.lower()}@example.org", "attendee", "demo-attendee-password")
     for name in ("Alice", "Boris", "Chloe", "David")
 )
+
+# attendee → the hosts that they follow, by number.
+FOLLOWS: Final[Mapping[int, tuple[int, ...]]] = {0: (0, 1), 1: (1,), 2: (0,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +61,22 @@ ORGANIZATIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class DemoEvent:
-    """An event by its code, hosted by the host of that number, of the organization of that number (None: of none),
-    and who books how many tickets.
+    """An event by its code, hosted by the host of that number, of the organization of that number (None: of none).
+
+    Attendees are named by their number. The first ones book `tickets`, those in `waiting` join the waitlist after them
+    for as many; with `gives_back` the first one then cancels, so that somebody gets an offer. `looks` are impressions.
     """
 
     code: str
     host: int
     days_until_start: int
     fields: Mapping[str, Any]
-    tickets: tuple[int, ...] = ()  # of the first attendees, one each
+    tickets: tuple[int, ...] = ()
     organization: int | None = None
+    waiting: Mapping[int, int] = field(default_factory=dict)
+    gives_back: bool = False
+    interested: tuple[int, ...] = ()
+    looks: int = 0
 
 
 EVENTS: Final = (
@@ -84,6 +94,7 @@ EVENTS: Final = (
         },
         (2, 1),
         organization=0,
+        looks=340,
     ),
     DemoEvent(
         "DEMO-WORKSHOP",
@@ -98,6 +109,7 @@ EVENTS: Final = (
             "max_per_booking": 2,
         },
         (1,),
+        looks=25,
     ),
     DemoEvent(
         "DEMO-SOLD-OUT",
@@ -105,6 +117,18 @@ EVENTS: Final = (
         14,
         {"title": "Dinner in the Dark", "venue": "Cave du Guichet", "category": "food", "capacity": 8},
         (4, 4),
+        waiting={2: 2, 3: 1},
+        looks=210,
+    ),
+    DemoEvent(
+        "DEMO-OFFER",
+        1,
+        21,
+        {"title": "Two Chairs, One Piano", "venue": "Salon Bleu", "category": "music", "capacity": 2},
+        (2,),
+        waiting={1: 2, 3: 1},
+        gives_back=True,
+        looks=60,
     ),
     DemoEvent(
         "DEMO-LATER",
@@ -116,15 +140,34 @@ EVENTS: Final = (
             "category": "music",
             "capacity": 20_000,
             "price_minor": 5900,
-            "sales_open_in_days": 30,
+            "sales_open_in": timedelta(days=30),
         },
         organization=1,
+        interested=(0, 2),
+        looks=480,
+    ),
+    DemoEvent(
+        "DEMO-SOON",
+        0,
+        45,
+        {
+            "title": "Record Fair at Midnight",
+            "venue": "Halle 3",
+            "category": "market",
+            "capacity": 150,
+            "price_minor": 500,
+            "sales_open_in": timedelta(minutes=5),
+        },
+        organization=0,
+        interested=(0, 1, 3),
+        looks=95,
     ),
     DemoEvent(
         "DEMO-MEETUP",
         1,
         5,
         {"title": "Queue Theory Meetup", "venue": "Library", "category": "talk", "capacity": 60},
+        looks=40,
     ),
     DemoEvent(
         "DEMO-DRAFT",

@@ -1,33 +1,33 @@
-"""`guichet seed`: the demo: people, organizations, and events of every kind. Never in production."""
+"""`guichet seed`: the demo: people, organizations, events of every kind, who waits, follows and is interested. Never in
+production.
+"""
 
 from collections.abc import Mapping
-from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import click
-from sqlalchemy import Engine, exists, func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from scripts.demo import ADMIN, ATTENDEES, EVENTS, HOSTS, ORGANIZATIONS, DemoEvent, DemoUser
+from scripts.demo import ADMIN, ATTENDEES, EVENTS, FOLLOWS, HOSTS, ORGANIZATIONS, DemoEvent, DemoUser
+from scripts.demo_requests import put_into_line
 from scripts.environment import load_command_settings
 from shared.db import make_engine, transaction
 from shared.domain.permissions import Actor
-from shared.domain.requests import BOOK
-from shared.ids import uuid7
-from shared.line.accept import NewRequest
-from shared.line.client import make_redis
 from shared.models import AuditLogEntry, Event, Organization, User
 from shared.services import audit_log
 from shared.services.events import create_event
-from shared.services.line import LineClient
-from shared.services.line_gate import LineGate
+from shared.services.follows import follow
+from shared.services.interests import add_interest
 from shared.services.organization_members import set_member
 from shared.services.organizations import create_organization
 from shared.services.passwords import Passwords
 from shared.services.users import create_user, make_admin
 from shared.settings import Settings
 from shared.store.clock import read_clock
+from shared.store.events import find_event
+from shared.store.impressions import add_impressions
 
 _ACTION: Final = "demo.seed"
 
@@ -62,9 +62,13 @@ def seed(settings: Settings) -> bool:
             if _holds_demo(session):
                 return False
             users = _make_users(session, Passwords(settings))
+            hosts = [users[host.email].id for host in HOSTS]
+            attendees = [users[attendee.email].id for attendee in ATTENDEES]
             organizations = _make_organizations(session, users)
-            made = _make_events(session, [users[host.email] for host in HOSTS], organizations)
-        _book(settings, engine, made, [users[attendee.email] for attendee in ATTENDEES])
+            _follow(session, hosts, attendees)
+            made = _make_events(session, hosts, organizations)
+            _show_interest(session, made, attendees)
+        put_into_line(settings, engine, made, attendees)
         with transaction(engine) as session:
             audit_log.record(
                 session, actor_id=None, action=_ACTION, target_type="installation", target_id="demo"
@@ -153,37 +157,47 @@ def _make_organizations(session: Session, users: Mapping[str, User]) -> list[int
     return made
 
 
-def _make_events(session: Session, hosts: list[User], organizations: list[int]) -> dict[int, DemoEvent]:
-    """Event id → demo event, of all of them; makes those that are not there."""
-    today = read_clock(session).replace(hour=19, minute=0, second=0, microsecond=0)
+def _follow(session: Session, hosts: list[int], attendees: list[int]) -> None:
+    """Before there are events, so that they are news."""
+    for number, followed in FOLLOWS.items():
+        for host in followed:
+            follow(session, hosts[host], actor=Actor(attendees[number], "attendee"))
+
+
+def _make_events(session: Session, hosts: list[int], organizations: list[int]) -> dict[int, DemoEvent]:
+    """Event id → demo event, of all of them; makes those that are not there, looked at as often as they say."""
+    looks: dict[int, int] = {}
+    now = read_clock(session)
     made = {}
     for event in EVENTS:
         found = session.scalar(select(Event.id).where(Event.code == event.code))
         if found is None:
-            actor = Actor(hosts[event.host].id, "host", organization_ids=frozenset(organizations))
-            values = _values(event, today)
+            actor = Actor(hosts[event.host], "host", organization_ids=frozenset(organizations))
+            values = _values(event, now)
             if event.organization is not None:
                 values["organization_id"] = organizations[event.organization]
             found = create_event(session, actor=actor, values=values, request_id=None)
+            if event.looks:
+                looks[found] = event.looks
         made[found] = event
+    if looks:
+        add_impressions(session, looks)
     return made
 
 
-def _values(event: DemoEvent, today: datetime) -> dict[str, Any]:
+def _show_interest(session: Session, events: Mapping[int, DemoEvent], attendees: list[int]) -> None:
+    """Of a sale that has opened since (an interrupted seeding) nobody is told any more."""
+    for event_id, event in events.items():
+        found = find_event(session, event_id) if event.interested else None
+        if found is None or found.sales_open_at is None or found.sales_open_at <= found.read_at:
+            continue
+        for number in event.interested:
+            add_interest(session, found, actor=Actor(attendees[number], "attendee"))
+
+
+def _values(event: DemoEvent, now: datetime) -> dict[str, Any]:
+    today = now.replace(hour=19, minute=0, second=0, microsecond=0)
     fields = {"status": "scheduled", "time_zone": "Europe/Paris", **event.fields}
-    if "sales_open_in_days" in fields:
-        fields["sales_open_at"] = today + timedelta(days=fields.pop("sales_open_in_days"))
+    if "sales_open_in" in fields:
+        fields["sales_open_at"] = now + fields.pop("sales_open_in")
     return {**fields, "code": event.code, "starts_at": today + timedelta(days=event.days_until_start)}
-
-
-def _book(settings: Settings, engine: Engine, events: Mapping[int, DemoEvent], attendees: list[User]) -> None:
-    """Puts the bookings into the line; the workers decide them when they run."""
-    with closing(make_redis(settings.redis_url)) as redis:
-        line = LineClient(settings, redis, LineGate(settings, engine, redis))
-        for event_id, event in events.items():
-            for attendee, tickets in zip(attendees, event.tickets, strict=False):
-                line.accept(
-                    NewRequest(
-                        job_id=uuid7(), kind=BOOK, event_id=event_id, user_id=attendee.id, tickets=tickets
-                    )
-                )

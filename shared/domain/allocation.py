@@ -24,12 +24,14 @@ from shared.domain.snapshot import BookingState, Decided, EntryState, EventState
 from shared.domain.waitlist_rules import judge_waitlist
 from shared.ids import derived_uuid
 
-# The part number under which a request's booking derives its id from the job's.
-_BOOKING_PART = 0
-
 # Bookings, and waitlist entries, that one slice of a call-off ends: a transaction of some 10 ms, and a ledger row of
 # 8 KB.
 CALL_OFF_SLICE_SIZE = 200
+
+
+def booking_id_of(job_id: uuid.UUID) -> uuid.UUID:
+    """The id of the booking that a request makes: known before it is decided, the same however often it is."""
+    return derived_uuid(job_id, 0)
 
 
 class PoisonError(Exception):
@@ -172,7 +174,7 @@ def _make_booking(
     # the rules confirm no request without them
     user_id, tickets = cast("tuple[int, int]", (request.user_id, tickets))
     booking = BookingState(
-        id=derived_uuid(request.job_id, _BOOKING_PART),
+        id=booking_id_of(request.job_id),
         event_id=event.id,
         user_id=user_id,
         job_id=request.job_id,

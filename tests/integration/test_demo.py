@@ -7,12 +7,15 @@ from flask import Flask
 from redis import Redis
 from sqlalchemy import Engine, func, select
 
-from scripts.demo import ADMIN, EVENTS, ORGANIZATIONS
+from scripts.audit import run_audit
+from scripts.demo import ADMIN, EVENTS, FOLLOWS, ORGANIZATIONS
+from scripts.demo_requests import count_requests
 from scripts.seed import DemoRefusedError, demo_logins, refuse_demo, seed, seed_new_installation
 from shared.db import transaction
 from shared.errors import UnavailableError
-from shared.models import Event, User
+from shared.models import Event, Follow, Interest, User, WaitlistEntry
 from shared.settings import Settings
+from tests.crash.flows import recover
 from tests.factories import auth_header, make_user
 
 
@@ -30,7 +33,32 @@ class TestSeed:
         waiting = sum(
             redis_client.llen(f"rq:queue:bookings-{number}") for number in range(settings.partitions)
         )
-        assert waiting == sum(len(event.tickets) for event in EVENTS)
+        assert waiting == sum(count_requests(event) for event in EVENTS)
+
+    def test_shows_a_waitlist_and_an_offer_once_workers_run(self, settings: Settings, engine: Engine) -> None:
+        seed(settings)
+        recover(settings, engine)
+        with transaction(engine) as session:
+            entries = session.execute(
+                select(Event.code, WaitlistEntry.status)
+                .join(Event, Event.id == WaitlistEntry.event_id)
+                .order_by(Event.code, WaitlistEntry.number)
+            )
+            assert [tuple(entry) for entry in entries] == [
+                ("DEMO-OFFER", "offered"),
+                ("DEMO-OFFER", "waiting"),
+                ("DEMO-SOLD-OUT", "waiting"),
+                ("DEMO-SOLD-OUT", "waiting"),
+            ]
+        assert run_audit(settings).ok
+
+    def test_has_people_who_follow_and_are_interested(self, settings: Settings, engine: Engine) -> None:
+        seed(settings)
+        with transaction(engine) as session:
+            assert session.scalar(select(func.count()).select_from(Follow)) == sum(map(len, FOLLOWS.values()))
+            assert session.scalar(select(func.count()).select_from(Interest)) == sum(
+                len(event.interested) for event in EVENTS
+            )
 
     def test_organizations_have_members_and_events(
         self, settings: Settings, app: Flask, engine: Engine

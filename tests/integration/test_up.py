@@ -178,7 +178,7 @@ class TestUp:
         assert ADMIN.password in installation.output()
 
     def test_sells_the_demos_sold_out_event_through_the_line(self, installation: Installation) -> None:
-        query = "select capacity - booked from events where code = 'DEMO-SOLD-OUT'"
+        query = "select available_tickets(capacity, booked, offered, waitlist_enabled, waiting) from events where code = 'DEMO-SOLD-OUT'"
         wait_for(lambda: installation.select(query) == [0])
 
     def test_refuses_to_run_twice_or_without_its_port(
