@@ -8,12 +8,42 @@ from typing import Any, Final
 import orjson
 from flask import Response, request
 
-from api.responses import json_response
+from api.responses import AnswerResponse, ReadyAnswer
 
 PUBLIC: Final = "public, no-cache"  # anyone may keep it, and asks each time whether it still holds
 PRIVATE: Final = "private, no-cache"
 
 _VERSIONED_TAG = re.compile(r'(?:W/)?"(\d{1,18})-[^"]*"', re.ASCII)
+
+
+def make_answer(
+    document: object,
+    *,
+    tagged: object = None,
+    version: int | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> ReadyAnswer:
+    """`document` as bytes, with its ETag: the hash of `tagged`, or of the whole document, after `version` and a
+    dash when there is one.
+    """
+    body = orjson.dumps(document)
+    digest = hashlib.sha256(body if tagged is None else orjson.dumps(tagged)).hexdigest()[:16]
+    return ReadyAnswer(body, digest if version is None else f"{version}-{digest}", headers)
+
+
+def answer_response(
+    answer: ReadyAnswer,
+    *,
+    cache_control: str = PUBLIC,
+    headers: Mapping[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    """`answer`, or 304 without a body when the client has it."""
+    fixed = {**(headers or {}), "Cache-Control": cache_control, "Vary": "Authorization"}
+    response = AnswerResponse(answer, fixed, status)
+    if "HTTP_IF_NONE_MATCH" in request.environ and request.method in ("GET", "HEAD"):
+        response.make_conditional(request)
+    return response
 
 
 def cached_response(
@@ -25,19 +55,9 @@ def cached_response(
     headers: Mapping[str, str] | None = None,
     status: int = 200,
 ) -> Response:
-    """`document` with its ETag, or 304 without a body when the client has it.
-
-    The tag is the hash of `tagged`, or of the whole document, after `version` and a dash when there is one.
-    """
-    body = orjson.dumps(document if tagged is None else tagged)
-    digest = hashlib.sha256(body).hexdigest()[:16]
-    response: Response = json_response(document, status=status, headers=dict(headers or {}))
-    response.set_etag(digest if version is None else f"{version}-{digest}")
-    response.headers["Cache-Control"] = cache_control
-    response.headers["Vary"] = "Authorization"
-    if request.method in ("GET", "HEAD"):
-        response.make_conditional(request)
-    return response
+    """`document` with its ETag, or 304 without a body when the client has it."""
+    answer = make_answer(document, tagged=tagged, version=version, headers=headers)
+    return answer_response(answer, cache_control=cache_control, status=status)
 
 
 def if_match_versions() -> frozenset[int] | None:

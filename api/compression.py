@@ -5,14 +5,14 @@ have text of theirs in the answer, could read a secret beside it from the answer
 are not sent by browsers on their own.
 """
 
-import gzip
 from typing import Final
 
 from flask import Request, Response
 
+from api.responses import JsonResponse, compressed
+
 # An answer that fits into one packet arrives no sooner for being shorter.
 BYTES_MIN: Final = 1_400
-_LEVEL: Final = 6
 _TOKENS: Final = "/api/auth/"
 
 
@@ -38,7 +38,9 @@ def compress(response: Response, asked: Request) -> None:
     if tag is not None and not is_weak:
         response.set_etag(tag, weak=True)
     if response.status_code == 200:
-        response.set_data(gzip.compress(response.get_data(), _LEVEL, mtime=0))
+        response.set_data(
+            response.gzipped() if isinstance(response, JsonResponse) else compressed(response.get_data())
+        )
         response.headers["Content-Encoding"] = "gzip"
 
 

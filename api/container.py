@@ -6,6 +6,8 @@ from flask import current_app
 from redis import Redis
 
 from api.access_log import AccessLog
+from api.answer_cache import AnswerCache, Questions
+from api.change_stamps import ChangeStamps
 from api.impressions import ImpressionCounter
 from api.rate_limits import RateLimits
 from api.readiness import Readiness
@@ -37,6 +39,9 @@ class Container:
     hub: DecisionHub
     passwords: Passwords
     impressions: ImpressionCounter
+    stamps: ChangeStamps
+    answers: AnswerCache
+    questions: Questions
     limits: RateLimits
     readiness: Readiness
     figures: SharedFigures
@@ -49,6 +54,7 @@ class Container:
         self.gate.watch()
         self.snapshots.start()
         self.hub.start()
+        self.stamps.share()
         self.limits.start()
         self.figures.start()
         self.access_log.start()
@@ -85,6 +91,9 @@ def make_container(settings: Settings) -> Container:
         hub=DecisionHub(make_redis(settings.redis_url, max_connections=2)),
         passwords=Passwords(settings),
         impressions=ImpressionCounter(engine),
+        stamps=ChangeStamps(settings.metrics_folder),
+        answers=AnswerCache(settings.read_cache_seconds),
+        questions=Questions(),
         figures=SharedFigures(settings.metrics_folder),
         line_figures=LineFigures(engine, redis, settings.partitions),
         access_log=AccessLog(enabled=settings.access_log),

@@ -189,6 +189,8 @@ def submit(
         if isinstance(answer, Accepted):
             return _accepted(container, request, answer, headers)
         raise _accept_unknown(answer.job_id) from error
+    if status.is_decided:
+        container.stamps.event_decided(status.event_id)
     return decision_response(container, status, headers)
 
 

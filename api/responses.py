@@ -1,5 +1,6 @@
 """JSON answers."""
 
+import gzip
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 # Of every answer that is about one person.
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
+_GZIP_LEVEL: Final = 6
+_OVERHEAD_BYTES: Final = 1_000
+
 
 class JsonResponse(Response):
     """JSON whose headers are complete as they stand: its length is set, its Location is an ASCII path.
@@ -25,9 +29,56 @@ class JsonResponse(Response):
         """The headers themselves; 304 has to lose some, so werkzeug does that."""
         return super().get_wsgi_headers(environ) if self.status_code == 304 else self.headers
 
+    def gzipped(self) -> bytes:
+        """The body, compressed."""
+        return compressed(self.get_data())
+
+
+class ReadyAnswer:
+    """A JSON body with its ETag, ready to be given again and again."""
+
+    __slots__ = ("_gzipped", "body", "etag", "headers", "size")
+
+    def __init__(self, body: bytes, etag: str, headers: Mapping[str, str] | None = None) -> None:
+        self.body, self.etag, self.headers = body, etag, dict(headers or {})
+        self.size = len(body) + _OVERHEAD_BYTES  # what it takes in memory, compressed text and all, roughly
+        self._gzipped: bytes | None = None
+
+    def gzipped(self) -> bytes:
+        """The body, compressed once."""
+        if self._gzipped is None:
+            self._gzipped = compressed(self.body)
+        return self._gzipped
+
+
+class AnswerResponse(JsonResponse):
+    """The response that gives a ReadyAnswer."""
+
+    def __init__(self, answer: ReadyAnswer, headers: Mapping[str, str], status: int = 200) -> None:
+        super().__init__(
+            answer.body,
+            status=status,
+            headers={
+                **answer.headers,
+                **headers,
+                "ETag": f'"{answer.etag}"',
+                "Content-Type": "application/json",
+            },
+        )
+        self._answer = answer
+
+    def gzipped(self) -> bytes:
+        """The body, compressed once for all who are given it."""
+        return self._answer.gzipped()
+
 
 def json_response(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`document` as JSON."""
     return JsonResponse(
         orjson.dumps(document), status=status, headers={**(headers or {}), "Content-Type": "application/json"}
     )
+
+
+def compressed(body: bytes) -> bytes:
+    """`body` as gzip has it, the same for the same body."""
+    return gzip.compress(body, _GZIP_LEVEL, mtime=0)

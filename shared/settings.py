@@ -58,6 +58,9 @@ class Settings:
         30  # of one's own data, of an event's bookings: each reads everything there is
     )
 
+    # reading
+    read_cache_seconds: float = 0.5  # how old what everybody sees of events may be; 0: read anew each time
+
     # policies
     cancel_until_seconds: int = 86_400  # before the start
     offer_seconds: int = 3600  # how long an offer from the waitlist holds its tickets
@@ -119,8 +122,11 @@ _BOOLEANS = {
     "no": False,
     "off": False,
 }
-_MAY_BE_ZERO = frozenset({"trusted_proxy_hops", "cancel_until_seconds", "port", "audit_hour"})
-_AT_MOST = {"audit_hour": 23}
+_MAY_BE_ZERO = frozenset(
+    {"trusted_proxy_hops", "cancel_until_seconds", "port", "audit_hour", "read_cache_seconds"}
+)
+# What is shown of an event is never behind by more than a second: a promise.
+_AT_MOST = {"audit_hour": 23, "read_cache_seconds": 1}
 
 
 def variable_name(field_name: str) -> str:

@@ -206,6 +206,7 @@ def make_settings(database_url: str, redis_url: str, data_dir: Path, **fields: A
         "login_rate_per_minute": 1_000_000,
         "poll_rate_per_second": 1_000_000,
         "export_rate_per_hour": 1_000_000,
+        "read_cache_seconds": 0.0,  # tests write behind the API's back
         "port": 0,
     }
     return Settings(

@@ -221,6 +221,7 @@ def finish_closing(closed: ClosedAccount) -> Response:
     container.line.revoke(closed.revocations)
     container.line.withdraw_all(closed.user_id)
     control_requests.put_into_line(container.engine, container.line, closed.job_ids)
+    container.stamps.everything_changed()
     return Response(status=HTTPStatus.NO_CONTENT, headers=NO_STORE)
 
 

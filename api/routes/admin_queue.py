@@ -154,6 +154,7 @@ def resume_line() -> Response:
 def _tell(container: Container, document: dict[str, object]) -> Response:
     """The line's state, which this process tells who waits from now on; others follow within a second."""
     container.snapshots.refresh_pause()
+    container.stamps.everything_changed()
     return json_response(document, headers=NO_STORE)
 
 

@@ -76,6 +76,7 @@ def show(organization_id: int) -> Response:
     """Shows an organization; its events are in the list of events, by `organization_id`."""
     with transaction(get_container().engine) as session:
         organization = _reread(session, organization_id)
+    get_container().stamps.everything_changed()  # its events show its name
     return cached_response(organization_document(organization))
 
 
@@ -180,6 +181,7 @@ def _change(organization_id: int, values: dict[str, Any], *, whole: bool) -> Res
             request_id=g.request_id,
         )
         organization = _reread(session, organization_id)
+    get_container().stamps.everything_changed()  # its events show its name
     return cached_response(organization_document(organization))
 
 

@@ -103,6 +103,8 @@ def poll(job_id: uuid.UUID) -> Response:
             lambda: get_status(container, job_id, identity.subjects),
             lambda status: status.is_decided,
         )
+    if status.is_decided:
+        container.stamps.event_decided(status.event_id)
     return _document_response(read_document(container, status))
 
 
