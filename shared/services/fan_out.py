@@ -1,7 +1,7 @@
 """Messages that concern many people: told slice by slice, each slice a message of its own with a cursor.
 
-An event with 100,000 bookings is a hundred small transactions, and whatever dies in between, the next one goes on
-where the last one committed.
+An event with 100,000 bookings is two hundred slices, a few in a transaction, and whatever dies in between, the next one
+goes on where the last one committed.
 """
 
 from collections.abc import Callable, Mapping, Sequence

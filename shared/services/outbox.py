@@ -48,11 +48,12 @@ OFFERS_EXPIRING: Final = "offers_expiring"  # these offers are about to expire: 
 # What this release can handle. A message of a newer one waits for a worker that knows it.
 TOPICS: Final = frozenset({LEDGER, IMPRESSIONS, OFFERS_EXPIRING, EVENT_CHANGED, NEW_EVENT, SALES_OPEN})
 
-# One transaction: some 20 ms of work, and what a crash repeats.
-MESSAGES_MAX: Final = 100
-ROWS_MAX: Final = 5_000
+# One transaction, and what a crash repeats. A person told costs 50 to 150 µs, so a tenth to a third of a second: the
+# schedule has other entries that are due every second.
+MESSAGES_MAX: Final = 40  # a slice of a call-off is one row, and two hundred people
+ROWS_MAX: Final = 2_000
 # A message that concerns many people is worked off in slices of so many, each with a message of its own.
-SLICE: Final = 1_000
+SLICE: Final = 500
 
 # Health says so from here on; a turn is due every second.
 LATE_SECONDS: Final = 60.0

@@ -119,6 +119,16 @@ class TestBookings:
         tell(engine)
         assert told(engine, user.id) == []
 
+    def test_telling_waits_for_no_batch_and_no_batch_for_it(self, engine, line, event):
+        """A batch has the event's row; the server ends whoever waits for it."""
+        user = make_user(engine)
+        line.app.test_client().post(f"/api/bookings/{event.id}/book", headers=auth_header(line.app, user))
+        line.driver.decide_all()
+        with transaction(engine) as batch:
+            batch.execute(text("select from events where id = :id for update"), {"id": event.id})
+            tell(engine)
+        assert kinds_told(engine, user.id) == ["booking_confirmed"]
+
     def test_refusals_cost_one_query_and_tell_nobody(self, engine, event):
         user = make_user(engine)
         with transaction(engine) as session:
