@@ -76,7 +76,6 @@ def show(organization_id: int) -> Response:
     """Shows an organization; its events are in the list of events, by `organization_id`."""
     with transaction(get_container().engine) as session:
         organization = _reread(session, organization_id)
-    get_container().stamps.everything_changed()  # its events show its name
     return cached_response(organization_document(organization))
 
 

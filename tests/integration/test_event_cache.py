@@ -17,7 +17,7 @@ from shared.clock import utc_now
 from shared.db import transaction
 from shared.models import Event, User
 from shared.settings import Settings
-from tests.factories import auth_header, make_event, make_user
+from tests.factories import auth_header, make_event, make_organization, make_user
 from tests.lines import LineDriver
 
 DESCRIPTION = "Two sets, one break. " * 100
@@ -194,6 +194,31 @@ class TestAChange:
         assert client.delete(f"/api/events/{shown.id}", headers=as_host).status_code == 204
         assert other.get(f"/api/events/{shown.id}").status_code == 404
         assert len(other.get("/api/events").json["items"]) == 1
+
+    def test_of_an_organizations_name_shows_and_a_look_at_it_spoils_nothing(
+        self,
+        app: Flask,
+        client: FlaskClient,
+        other: FlaskClient,
+        engine: Engine,
+        host: User,
+        as_host: dict[str, str],
+    ) -> None:
+        made = make_organization(engine, owners=[host], name="Cello Festival")
+        make_event(engine, host=host, organization_id=made.id)
+        url = f"/api/organizations/{made.id}"
+
+        def name(looking: FlaskClient) -> str:
+            return str(looking.get("/api/events").json["items"][0]["organization"]["name"])
+
+        assert name(client) == name(other) == "Cello Festival"
+        for path in (url, "/api/organizations"):
+            assert other.get(path).status_code == 200
+        with questions(app) as asked:
+            assert name(client) == "Cello Festival"
+        assert asked == []
+        assert client.patch(url, json={"name": "Bow Festival"}, headers=as_host).status_code == 200
+        assert name(client) == name(other) == "Bow Festival"
 
     def test_pausing_the_line_shows(
         self, client: FlaskClient, other: FlaskClient, shown: Event, as_admin: dict[str, str]
