@@ -28,7 +28,7 @@ from shared.services import (
 from shared.services.line import LineClient
 from shared.settings import Settings
 from shared.store.event_archive import archive_events
-from shared.store.ledger_audits import find_due_night
+from shared.store.ledger_audits import find_due_hour
 from shared.store.line_state import get_installation, list_revocations
 
 TASK_QUEUE: Final = "tasks"
@@ -153,14 +153,16 @@ def _prune(means: Means) -> None:
 
 
 def _audit_ledgers(means: Means) -> None:
-    """Once a night: the task's id is the night's, and what came to its end is written down."""
+    """Once a night: what came to its end is written down. One that was cut off is tried again in the next hour, because
+    the hour is the task's id.
+    """
     with transaction(means.engine) as session:
-        night = find_due_night(session, hour=means.settings.audit_hour)
-    if night is not None:
+        due = find_due_hour(session, hour=means.settings.audit_hour)
+    if due is not None:
         _enqueue(
             means,
             "worker.tasks.audit_ledgers",
-            job_id=f"audit-{night.isoformat()}",
+            job_id=f"audit-{due}",
             unique=True,
             job_timeout=int(_AUDIT_TIMEOUT.total_seconds()),
         )

@@ -29,9 +29,11 @@ def announce_new(session: Session, event: Event, *, now: datetime) -> None:
 def announce_change(session: Session, event: Event, changes: Mapping[str, Any], *, now: datetime) -> None:
     """An event was changed; `changes` says which fields. Its row is locked.
 
-    A sale that is put off is to be announced again; whoever was told of it before is not told twice.
+    A sale that is put off, or withdrawn with its event, is to be announced again; whoever was told of it before is not
+    told twice.
     """
     if event.status != SCHEDULED or event.deleted_at is not None:
+        event.sales_announced_at = None
         return
     if "status" in changes:
         outbox.add(session, NEW_EVENT, event_id=event.id)

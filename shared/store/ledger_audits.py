@@ -14,12 +14,15 @@ HOURS: Final = 3
 
 _DUE: Final = text(
     """
-select t.night from (
+select t.night, t.hour::int from (
     select (now() at time zone 'UTC')::date as night, extract(hour from now() at time zone 'UTC') as hour
 ) t
 where t.hour >= :hour and t.hour < :hour + :hours
     and not exists (select from ledger_audits where night = t.night and ended_at is not null)
 """
+)
+_DONE: Final = text(
+    "select exists (select from ledger_audits where night = (now() at time zone 'UTC')::date and ended_at is not null)"
 )
 _BEGIN: Final = text(
     """
@@ -55,10 +58,17 @@ class AuditDone:
     findings: int
 
 
-def find_due_night(session: Session, *, hour: int) -> date | None:
-    """The night whose check is to begin now, by PostgreSQL's clock in UTC; None when there is none. One row."""
-    night: date | None = session.scalar(_DUE, {"hour": hour, "hours": HOURS})
-    return night
+def find_due_hour(session: Session, *, hour: int) -> str | None:
+    """The night and hour in which a check is to begin now, such as `2030-01-15-03`, by PostgreSQL's clock in UTC; None
+    when there is none. One row.
+    """
+    row = session.execute(_DUE, {"hour": hour, "hours": HOURS}).one_or_none()
+    return None if row is None else f"{row.night.isoformat()}-{row.hour:02}"
+
+
+def is_tonight_audited(session: Session) -> bool:
+    """Whether tonight's check has come to its end. One row."""
+    return bool(session.scalar(_DONE))
 
 
 def begin_audit(session: Session) -> date:

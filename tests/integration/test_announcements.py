@@ -281,6 +281,15 @@ class TestSalesThatOpen:
         desk.change(event_id, sales_paused=False)
         assert kinds_told(engine, fan.id) == ["sales_open"]
 
+    def test_withdrawn_and_published_again_are_told_to_who_came_since(self, engine, desk, event_id, fan):
+        self.open_now(engine, event_id)
+        self.announce(engine)
+        desk.change(event_id, status="draft")
+        late = make_user(engine)
+        be_interested(engine, event_id, late)  # as whoever sees the draft may be
+        desk.change(event_id, status="scheduled")
+        assert [kinds_told(engine, user.id) for user in (fan, late)] == [["sales_open"], ["sales_open"]]
+
     @pytest.mark.parametrize(
         "change", ["status = 'cancelled'", "status = 'draft'", "deleted_at = now()"], ids=lambda text: text
     )

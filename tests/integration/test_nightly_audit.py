@@ -17,6 +17,7 @@ from shared.services.line import LineClient
 from shared.services.line_gate import LineGate
 from tests.factories import auth_header, make_event, make_user
 from tests.lines import environment_of
+from worker import tasks
 from worker.entries import TASK_QUEUE
 from worker.schedule import Schedule
 
@@ -83,6 +84,13 @@ class TestWhenItIsDue:
             )
         take_turn(make_schedule(hour_of(engine)), redis_client)
         assert len(audits_queued(redis_client)) == 1
+
+    def test_a_task_that_comes_too_late_does_nothing(self, settings, engine, monkeypatch):
+        """Queued behind one that took longer than an hour."""
+        audit_ledgers(engine)
+        for name, value in environment_of(settings).items():
+            monkeypatch.setenv(name, value)
+        assert tasks.audit_ledgers() is None
 
     def test_the_task_worker_runs_it(self, settings, engine, redis_client, make_schedule, monkeypatch):
         make_event(engine)
