@@ -3,14 +3,26 @@
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Final
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from shared.domain.accounts import ANONYMISED_NAME, anonymised_email, find_password_fault
 from shared.domain.permissions import Actor
+from shared.domain.requests import CANCEL, LEAVE_WAITLIST
 from shared.errors import InvalidInputError
-from shared.models import Booking, ControlRequest, Event, OrganizationMember, RevokedToken, User
+from shared.models import (
+    Booking,
+    ControlRequest,
+    Event,
+    OrganizationMember,
+    RevokedToken,
+    User,
+    WaitlistEntry,
+)
 from shared.services import (
     audit_log,
     control_requests,
@@ -26,6 +38,10 @@ from shared.services.token_families import Revocations, SignedIn
 from shared.settings import Settings
 from shared.store.clock import read_clock
 from shared.store.closed_accounts import forget
+
+# What was under way when an account was closed is over a minute later; a schedule that stood still for a weekend finds
+# it, too.
+_LEFTOVERS_APPEAR: Final = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,27 +150,27 @@ def close_account(
 
 
 def release_holdings(session: Session, user_id: int, *, request_id: str | None) -> list[uuid.UUID]:
-    """Requests that free what a closed account still holds: bookings to come, and events that it hosts.
+    """Requests that free what a closed account still holds: bookings to come, its places in waitlists with the offers
+    made to it, and events that it hosts.
 
     Returns their job ids, to be put into the line after the commit. Safe to repeat.
     """
-    rows = session.execute(
+    bookings = session.execute(
         select(Booking.id, Booking.event_id)
         .join(Event, Event.id == Booking.event_id)
         .where(Booking.user_id == user_id, _is_left_over())
         .order_by(Booking.id)
     )
+    entries = session.scalars(
+        select(WaitlistEntry.event_id)
+        .join(Event, Event.id == WaitlistEntry.event_id)
+        .where(WaitlistEntry.user_id == user_id, _still_waits())
+        .order_by(WaitlistEntry.id)
+    )
+    add = partial(control_requests.add, session, user_id=user_id, acting_as="account", request_id=request_id)
     job_ids = [
-        control_requests.add(
-            session,
-            kind="cancel",
-            event_id=event_id,
-            user_id=user_id,
-            booking_id=booking_id,
-            acting_as="account",
-            request_id=request_id,
-        )
-        for booking_id, event_id in rows
+        *(add(kind=CANCEL, event_id=event_id, booking_id=booking_id) for booking_id, event_id in bookings),
+        *(add(kind=LEAVE_WAITLIST, event_id=event_id) for event_id in entries),
     ]
     return job_ids + call_off_for_account(session, user_id, read_clock(session), request_id)
 
@@ -162,21 +178,40 @@ def release_holdings(session: Session, user_id: int, *, request_id: str | None) 
 def list_leftovers(session: Session, *, limit: int = 100) -> list[int]:
     """Ids of closed accounts that hold something all the same: for the schedule, to `release_holdings` each.
 
-    A batch under decision, or an event under creation, while the account was being closed leaves such things.
+    A batch under decision, or an event under creation, while the account was being closed leaves such things. Three
+    look-ups an account that was closed in the last days.
     """
-    holds = exists().where(Booking.user_id == User.id, Booking.event_id == Event.id, _is_left_over())
-    hosts = exists().where(
+    holds = select(Booking.id).where(
+        Booking.user_id == User.id, Booking.event_id == Event.id, _is_left_over()
+    )
+    waits = select(WaitlistEntry.id).where(
+        WaitlistEntry.user_id == User.id, WaitlistEntry.event_id == Event.id, _still_waits()
+    )
+    hosts = select(Event.id).where(
         Event.host_id == User.id,
         Event.deleted_at.is_(None),
         or_(Event.status == "draft", and_(Event.status == "scheduled", Event.ends_at > func.now())),
     )
-    closed = session.scalars(
-        select(User.id).where(User.deleted_at.is_not(None), or_(holds, hosts)).order_by(User.id).limit(limit)
+    # `offset 0`: looked up for each account, never read through for all of them
+    anything = or_(*(exists(one.correlate(User).offset(0)) for one in (holds, waits, hosts)))
+    closed = (
+        select(User.id).where(User.deleted_at > func.now() - _LEFTOVERS_APPEAR, anything).order_by(User.id)
     )
-    return list(closed)
+    return list(session.scalars(closed.limit(limit)))
 
 
 def _is_left_over() -> ColumnElement[bool]:
     """A live booking of an event that has not started, for which no request to cancel was made yet."""
-    is_asked_for = exists().where(ControlRequest.booking_id == Booking.id, ControlRequest.kind == "cancel")
+    is_asked_for = exists().where(ControlRequest.booking_id == Booking.id, ControlRequest.kind == CANCEL)
     return and_(Booking.status == "confirmed", Event.starts_at > func.now(), ~is_asked_for)
+
+
+def _still_waits() -> ColumnElement[bool]:
+    """A live entry in the waitlist of an event that is not over, which nobody has asked to leave since it was made."""
+    is_asked_for = exists().where(
+        ControlRequest.kind == LEAVE_WAITLIST,
+        ControlRequest.event_id == WaitlistEntry.event_id,
+        ControlRequest.user_id == WaitlistEntry.user_id,
+        ControlRequest.created_at >= WaitlistEntry.created_at,
+    )
+    return and_(WaitlistEntry.status.in_(("waiting", "offered")), Event.ends_at > func.now(), ~is_asked_for)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select, text, update
 
 from shared.db import transaction
 from shared.errors import GuichetError
@@ -23,9 +23,11 @@ from shared.models import (
     Interest,
     Notification,
     User,
+    WaitlistEntry,
 )
 from shared.services import accounts, credentials
 from tests.factories import PASSWORD, auth_header, make_event, make_user
+from tests.plans import indexes_of
 
 
 def make_booking(engine: Engine, event: Event, user: User, *, status: str = "confirmed") -> uuid.UUID:
@@ -50,6 +52,25 @@ def make_booking(engine: Engine, event: Event, user: User, *, status: str = "con
             )
         )
     return booking_id
+
+
+def make_entry(engine: Engine, event: Event, user: User, *, status: str = "waiting") -> None:
+    """An entry in a waitlist alone, as if a worker had written it."""
+    with transaction(engine) as session:
+        now = session.execute(select(func.now())).scalar_one()
+        session.add(
+            WaitlistEntry(
+                id=uuid7(),
+                event_id=event.id,
+                user_id=user.id,
+                job_id=uuid7(),
+                number=1,
+                tickets=1,
+                status=status,
+                created_at=now,
+                ended_at=None if status in ("waiting", "offered") else now,
+            )
+        )
 
 
 def control_requests(engine: Engine) -> list[ControlRequest]:
@@ -134,6 +155,31 @@ class TestCloseOwnAccount:
         assert (request.booking_id, request.acting_as) == (booking_id, "account")
         assert request.queued_at is not None
 
+    def test_waitlists_are_left_through_the_line(
+        self, client: FlaskClient, engine: Engine, host: User, tokens: dict[str, Any]
+    ) -> None:
+        with transaction(engine) as session:
+            now = session.execute(select(func.now())).scalar_one()
+        waiting, offered, goes_on = (
+            make_event(engine),
+            make_event(engine),
+            make_event(engine, starts_at=now - timedelta(hours=1)),
+        )
+        make_entry(engine, waiting, host)
+        make_entry(engine, offered, host, status="offered")
+        make_entry(engine, goes_on, host)
+        make_entry(engine, make_event(engine, starts_at=now - timedelta(days=2)), host)
+        for status in ("accepted", "declined", "expired", "left"):
+            make_entry(engine, make_event(engine), host, status=status)
+        make_entry(engine, waiting, make_user(engine))
+        assert close(client, tokens) == 204
+        requests = control_requests(engine)
+        assert [request.event_id for request in requests] == [waiting.id, offered.id, goes_on.id]
+        assert {(r.kind, r.user_id, r.acting_as, r.booking_id, r.offer_id) for r in requests} == {
+            ("leave_waitlist", host.id, "account", None, None)
+        }
+        assert all(request.queued_at is not None for request in requests)
+
     def test_hosted_events_are_called_off(
         self, client: FlaskClient, engine: Engine, host: User, tokens: dict[str, Any]
     ) -> None:
@@ -217,8 +263,10 @@ class TestLeftovers:
     ) -> None:
         close(client, tokens)
         booking_id = make_booking(engine, make_event(engine), host)
-        hosted = make_event(engine, host=host)
+        hosted, waited_for = make_event(engine, host=host), make_event(engine)
+        make_entry(engine, waited_for, host)
         make_booking(engine, make_event(engine), make_user(engine))
+        make_entry(engine, waited_for, make_user(engine))
         with transaction(engine) as session:
             assert accounts.list_leftovers(session) == [host.id]
             job_ids = accounts.release_holdings(session, host.id, request_id=None)
@@ -226,7 +274,57 @@ class TestLeftovers:
         assert {request.job_id for request in requests} == set(job_ids)
         assert {(request.kind, request.booking_id or request.event_id) for request in requests} == {
             ("cancel", booking_id),
+            ("leave_waitlist", waited_for.id),
             ("call_off", hosted.id),
         }
         with transaction(engine) as session:
             assert accounts.list_leftovers(session) == []
+
+    def test_each_kind_is_found_alone(
+        self, client: FlaskClient, engine: Engine, host: User, tokens: dict[str, Any]
+    ) -> None:
+        close(client, tokens)
+        makes = (
+            lambda: make_booking(engine, make_event(engine), host),
+            lambda: make_entry(engine, make_event(engine), host, status="offered"),
+            lambda: make_event(engine, host=host, status="draft"),
+        )
+        for make in makes:
+            make()
+            with transaction(engine) as session:
+                assert accounts.list_leftovers(session) == [host.id]
+                accounts.release_holdings(session, host.id, request_id=None)
+            with transaction(engine) as session:
+                assert accounts.list_leftovers(session) == []
+
+    def test_are_looked_up_and_not_looked_through(self, engine: Engine) -> None:
+        """Whatever the tables hold: the schedule asks every half a minute."""
+        with transaction(engine) as session:
+            session.execute(
+                text(
+                    "set local session_replication_role = replica;"
+                    "insert into users (name, email, role, deleted_at)"
+                    " select 'p', n || '@x', 'host', case when n % 100 = 0 then now() end"
+                    " from generate_series(1, 20000) n;"
+                    "insert into bookings (id, reference, event_id, user_id, job_id, tickets, status, price_minor,"
+                    " currency, arrival, created_at) select md5('b' || id)::uuid, id::text, id, id,"
+                    " md5('j' || id)::uuid, 1, 'confirmed', 0, 'EUR', id, now() from users;"
+                    "insert into waitlist_entries (id, event_id, user_id, job_id, number, tickets, status, created_at)"
+                    " select md5('w' || id)::uuid, id, id, md5('q' || id)::uuid, 1, 1, 'waiting', now() from users;"
+                    "insert into control_requests (job_id, kind, event_id, user_id, booking_id, acting_as)"
+                    " select md5('c' || user_id)::uuid, 'cancel', event_id, user_id, id, 'account' from bookings;"
+                    "insert into control_requests (job_id, kind, event_id, user_id, acting_as)"
+                    " select md5('l' || id)::uuid, 'leave_waitlist', event_id, user_id, 'account'"
+                    " from waitlist_entries;"
+                    "insert into events (host_id, title, time_zone, starts_at, ends_at, sales_close_at, capacity)"
+                    " select id, 'e', 'UTC', t, t, t, 1 from (select id, now() + id * interval '1 minute' as t"
+                    " from users where deleted_at is null) later"
+                )
+            )
+            for table in ("users", "bookings", "waitlist_entries", "control_requests", "events"):
+                session.execute(text(f"analyze {table}"))
+        assert indexes_of(engine, accounts.list_leftovers) == {
+            "users_deleted_idx",
+            *("bookings_user_idx", "waitlist_entries_user_idx", "events_pkey", "events_host_idx"),
+            *("control_requests_booking_idx", "control_requests_leaving_idx"),
+        }
