@@ -6,6 +6,7 @@ import click
 
 # command → module in scripts/; the module's `command` is a click.Command.
 COMMANDS = {
+    "analytics": "scripts.analytics",
     "audit": "scripts.audit",
     "backup": "scripts.backup",
     "bench": "scripts.bench",

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select, text
 
 from shared.clock import utc_now
 from shared.db import transaction
-from shared.models import Booking, Event, OutboxMessage
+from shared.models import Booking, Event, Offer, OutboxMessage
 from shared.services.event_ledger import append_event_set, lock_event
 from shared.store.clock import read_clock
 from shared.store.impressions import add_impressions
@@ -25,18 +25,21 @@ class Story:
     def __init__(self, seed: int, engine: Engine, line: StandingLine, tamper: Callable[..., None]) -> None:
         self.random = random.Random(seed)
         self.engine, self.line, self.tamper = engine, line, tamper
-        self.users = [user.id for user in make_users(engine, 6)]
+        self.users = [user.id for user in make_users(engine, 10)]
         self.host = make_user(engine, role="host")
         self.events: list[Event] = []
-        self.told: Counter[int] = Counter()
+        self.dated: Counter[int] = Counter()  # event → the last row that was moved to the story's day
         self.looks: Counter[tuple[int, str]] = Counter()
         self.days_ago = 70
 
     def run(self, steps: int) -> None:
-        verbs = [self.book] * 6 + [self.cancel] * 3 + [self.change] * 2 + [self.look, self.make, self.roll_up]
-        self.make()
+        verbs = [self.book] * 6 + [self.cancel] * 3 + [self.wait] * 3 + [self.answer, self.change] * 2
+        verbs += [self.look, self.make, self.roll_up]
+        verbs *= 2
+        for _ in range(3):
+            self.make()
         for _ in range(steps):
-            self.random.choice([*verbs, self.call_off, self.next_day])()
+            self.random.choice([*verbs, self.call_off, *[self.next_day] * 3])()
         self.roll_up(everything=True)
 
     def make(self) -> None:
@@ -46,7 +49,7 @@ class Story:
             event = make_event(
                 self.engine,
                 host=self.host,
-                capacity=9,
+                capacity=6,
                 price_minor=price,
                 currency=currency,
                 starts_at=starts_at,
@@ -62,11 +65,36 @@ class Story:
 
     def cancel(self) -> None:
         with transaction(self.engine) as session:
-            bookings = list(session.scalars(select(Booking).order_by(Booking.id)))
+            bookings = list(session.scalars(select(Booking).order_by(Booking.status.desc(), Booking.id)))[:12]
         for booking in self.random.sample(bookings, min(len(bookings), 2)):
             event = next(event for event in self.events if event.id == booking.event_id)
             self.line.stand_as(
                 event, [booking.user_id], kind="cancel", booking_id=booking.id, tickets=None, acting_as="host"
+            )
+        self._decided()
+
+    def wait(self) -> None:
+        """Somebody goes on the waitlist, or leaves it."""
+        event, user = self.random.choice(self.events), self.random.choice(self.users)
+        kind = self.random.choice(["join_waitlist", "join_waitlist", "book", "leave_waitlist"])
+        tickets = None if kind == "leave_waitlist" else self.random.randint(1, 3)
+        self.line.stand_as(event, [user], kind=kind, tickets=tickets, waitlist=kind == "book")
+        self._decided()
+
+    def answer(self) -> None:
+        """An open offer is accepted, declined, or ends."""
+        with transaction(self.engine) as session:
+            offers = list(session.scalars(select(Offer).where(Offer.status == "open").order_by(Offer.id)))
+        for offer in offers[:1]:
+            event = next(event for event in self.events if event.id == offer.event_id)
+            kind = self.random.choice(["accept_offer", "accept_offer", "decline_offer", "expire_offer"])
+            self.line.stand_as(
+                event,
+                [offer.user_id],
+                kind=kind,
+                offer_id=offer.id,
+                tickets=None,
+                is_control=kind == "expire_offer",
             )
         self._decided()
 
@@ -75,12 +103,17 @@ class Story:
             "price_minor": self.random.choice([0, 700, 10**12]),
             "currency": self.random.choice(["EUR", "USD"]),
             "starts_at": utc_now() + timedelta(days=self.random.randint(20, 40)),
-            "capacity": self.random.randint(18, 30),
-            "status": self.random.choice(["scheduled", "draft"]),
+            "capacity": self.random.randint(5, 12),
+            "status": self.random.choice(["scheduled", "scheduled", "draft"]),
         }
-        name = self.random.choice(list(changes))
-        self._set(self.random.choice(self.events), **{name: changes[name]})
+        event, name = self.random.choice(self.events), self.random.choice(list(changes))
+        if not self.called_off(event):
+            self._set(event, **{name: changes[name]})
         self._decided()
+
+    def called_off(self, event: Event) -> bool:
+        with transaction(self.engine) as session:
+            return session.scalar(select(Event.status).where(Event.id == event.id)) == "cancelled"
 
     def call_off(self) -> None:
         event = self.random.choice(self.events)
@@ -121,16 +154,18 @@ class Story:
             for name, value in changes.items():
                 if name == "starts_at":
                     locked.sales_close_at = locked.ends_at = value
+                if name == "capacity":
+                    value = max(value, locked.booked + locked.offered)  # noqa: PLW2901 - never below that
                 setattr(locked, name, value)
             append_event_set(session, locked, actor_id=self.host.id, now=read_clock(session))
 
     def _decided(self) -> None:
-        """Decides what waits, as if it were the story's day; messages tell of it, some of them twice."""
+        """Decides what waits, as if it were the story's day; the outbox tells of it, now and then twice."""
         self.line.decide_all()
         for event in self.events:
             with transaction(self.engine) as session:
                 head = session.scalar(select(Event.last_number).where(Event.id == event.id))
-            after = self.told[event.id]
+            after = self.dated[event.id]
             if head > after:
                 self.tamper(
                     "update decisions set decided_at = decided_at - make_interval(days => :days)"
@@ -139,7 +174,6 @@ class Story:
                     event=event.id,
                     after=after,
                 )
-                tell(self.engine, event.id, head, after=after)
                 if self.random.random() < 0.2:
                     tell(self.engine, event.id, head, after=after)
-                self.told[event.id] = head
+                self.dated[event.id] = head

@@ -38,6 +38,7 @@ _RESULT_TTL: Final = timedelta(days=1)
 _FAILURE_TTL: Final = timedelta(days=30)
 
 _AUDIT_TIMEOUT: Final = timedelta(hours=6)
+_RECOUNT_TIMEOUT: Final = timedelta(hours=1)  # of one day
 
 # A transaction each, so that no event is locked for long; what is left over has its turn a minute later.
 _ARCHIVE_SLICE: Final = 500
@@ -124,6 +125,10 @@ def _count_registrations(means: Means) -> None:
     analytics.roll_up_registrations(means.engine)
 
 
+def _check_analytics(means: Means) -> None:
+    _enqueue(means, "worker.tasks.check_analytics", job_timeout=int(_RECOUNT_TIMEOUT.total_seconds()))
+
+
 def _archive_events(means: Means) -> None:
     for _ in range(_ARCHIVE_SLICES_MAX):
         with transaction(means.engine) as session:
@@ -194,6 +199,7 @@ ENTRIES: Final = (
     Entry("catch_up_analytics", 1.0, _catch_up_analytics),
     Entry("count_registrations", 10.0, _count_registrations),
     Entry("archive_events", 60.0, _archive_events),
+    Entry("check_analytics", 21_600.0, _check_analytics),
     Entry("prune_jobs", 600.0, _prune_jobs),
     Entry("prune", 3600.0, _prune),
     Entry("audit_ledgers", 60.0, _audit_ledgers),

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from shared.db import make_engine, transaction
 from shared.models import IdempotencyKey, LoginFailure, RefreshToken, RevokedToken
+from shared.services.analytics_check import Recount, check_yesterday, rebuild
 from shared.services.ledger_audit import audit_ledgers as run_audit
 from shared.settings import load_settings
 from shared.store.closed_accounts import forget_closed
@@ -62,6 +63,24 @@ def audit_ledgers() -> dict[str, Any] | None:
     finally:
         engine.dispose()
     return None if run is None else {"night": run.night.isoformat(), "rows": run.rows, "failed": run.failed}
+
+
+def check_analytics() -> dict[str, Any]:
+    """Recounts yesterday from the ledgers; returns what was looked at and mended."""
+    return _recount(check_yesterday)
+
+
+def rebuild_analytics() -> dict[str, Any]:
+    """Recounts everything from the ledgers; returns what was looked at and mended."""
+    return _recount(rebuild)
+
+
+def _recount(recount: Callable[[Engine], Recount]) -> dict[str, Any]:
+    engine = make_engine(load_settings(os.environ).database_url, pool_size=1)
+    try:
+        return recount(engine).document()
+    finally:
+        engine.dispose()
 
 
 def _in_slices(engine: Engine, delete_some: Callable[[Session, int], int]) -> int:

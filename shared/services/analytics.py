@@ -110,11 +110,11 @@ def count_ledgers(session: Session, event_ids: Collection[int]) -> int:
         count.settings = rolled.settings.get(span.event_id, count.settings)
         count.figures.add(totals.get(span.event_id, Figures()))
     write_counts(session, moved)
-    add_start_days(session, changed_shares(before, moved))
+    add_start_days(session, _changed_shares(before, moved))
     return sum(span.up_to - span.after for span in spans)
 
 
-def changed_shares(
+def _changed_shares(
     before: Iterable[Mapping[date, tuple[int, int, int]]], after: Iterable[EventCount]
 ) -> dict[date, tuple[int, int, int]]:
     """What the events' shares of the days on which events start have changed by."""

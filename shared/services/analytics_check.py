@@ -6,16 +6,16 @@ a recount may run at any time, and makes nobody wait for more than one small tra
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from shared.db import transaction
 from shared.domain.analytics import EventCount, Figures, Rolled, Span, next_spans
-from shared.services.analytics import ROWS_MAX, catch_up, changed_shares, roll_up_registrations
+from shared.services.analytics import ROWS_MAX, catch_up, roll_up_registrations
 from shared.store.analytics_ledger import add_activity, plan_by_index, read_ledger, recount_activity_of
 from shared.store.analytics_recount import (
     allow_minutes,
@@ -24,15 +24,15 @@ from shared.store.analytics_recount import (
     list_event_ids_of_day,
     list_user_ids_after,
     mend_activity_days,
-    mend_day,
+    mend_day_revenue,
+    mend_day_totals,
     mend_months,
     mend_start_days,
     read_rolled,
 )
 from shared.store.analytics_state import count_registrations_again, list_heads_after
 from shared.store.analytics_tables import (
-    add_rolled,
-    add_start_days,
+    add_event_days,
     lock_roll_ups,
     note_heads,
     read_counts,
@@ -54,6 +54,10 @@ class Recount:
     users: int = 0
     days: int = 0
     mended: dict[str, int] = field(default_factory=dict)
+
+    def document(self) -> dict[str, Any]:
+        """For a task's result and the command's report."""
+        return asdict(self)
 
     def found(self, table: str, count: int, **where: object) -> None:
         """Counts and logs what was wrong."""
@@ -166,8 +170,8 @@ def _recount_batch(engine: Engine, recount: Recount, event_ids: Sequence[int]) -
         # what the schedule has counted since
         for spans in _slices({k: c.counted_number for k, c in counts.items()}, already=heads):
             truth.add(read_ledger(session, spans))
-        recount.found("event_days", _mend_days(session, truth, event_ids), events=list(event_ids)[:10])
-        recount.found("event_totals", _mend_totals(session, truth, counts), events=list(event_ids)[:10])
+        _mend_days(session, recount, truth, event_ids)
+        _mend_totals(session, recount, truth, counts)
     for spans in _slices(heads):  # a user's day that is missing; one that is too much is found with the users
         with transaction(engine) as session:
             lock_roll_ups(session)
@@ -186,30 +190,44 @@ def _slices(heads: Mapping[int, int], already: Mapping[int, int] | None = None) 
         read.update((span.event_id, span.up_to) for span in spans)
 
 
-def _mend_days(session: Session, truth: Rolled, event_ids: Sequence[int]) -> int:
-    """Adds what the events' days lack, to everybody's days too; looks are not the ledger's and stay."""
+def _mend_days(session: Session, recount: Recount, truth: Rolled, event_ids: Sequence[int]) -> None:
+    """Adds what the events' days lack, and makes the sums of those that were wrong anew. Looks stay: they are not the
+    ledger's.
+    """
     lacking = Rolled()
     lacking.add(truth)
     lacking.add(read_rolled(session, event_ids), sign=-1)
-    wrong = [value for value in (*lacking.days.values(), *lacking.money.values()) if value]
-    if wrong:
-        add_rolled(session, lacking)
-    return len(wrong)
+    wrong = {key for key, value in lacking.days.items() if value}
+    wrong_money = {key for key, value in lacking.money.items() if value}
+    if not wrong and not wrong_money:
+        return
+    add_event_days(session, lacking)
+    events = sorted({event_id for event_id, _ in wrong})
+    recount.found("event_days", len(wrong), events=events[:10])
+    recount.found("event_day_revenue", len(wrong_money), events=sorted({key[0] for key in wrong_money})[:10])
+    recount.found("event_months", mend_months(session, events))
+    for day in sorted({day for _, day in wrong} | {day for _, day, _ in wrong_money}):
+        _mend_day(session, recount, day)
 
 
-def _mend_totals(session: Session, truth: Rolled, counts: Mapping[int, EventCount]) -> int:
-    """Makes the events' rows of totals what their ledgers say, and with them the days on which they start."""
+def _mend_day(session: Session, recount: Recount, day: date) -> None:
+    recount.found("day_totals", mend_day_totals(session, day), day=day.isoformat())
+    recount.found("day_revenue", mend_day_revenue(session, day), day=day.isoformat())
+
+
+def _mend_totals(session: Session, recount: Recount, truth: Rolled, counts: Mapping[int, EventCount]) -> None:
+    """Makes the events' rows of totals what their ledgers say, and then the days on which events start anew."""
     totals = truth.totals()
-    wrong, before = [], []
+    wrong = []
     for event_id, count in counts.items():
         figures, settings = totals.get(event_id, Figures()), truth.settings.get(event_id)
         if (figures, settings) != (count.figures, count.settings):
-            before.append(count.share())
             count.figures, count.settings = figures, settings
             wrong.append(count)
-    write_counts(session, wrong)
-    add_start_days(session, changed_shares(before, wrong))
-    return len(wrong)
+    if wrong:
+        write_counts(session, wrong)
+        recount.found("event_totals", len(wrong), events=[count.event_id for count in wrong[:10]])
+        recount.found("start_days", mend_start_days(session))
 
 
 def _recount_days(
@@ -221,7 +239,7 @@ def _recount_days(
     for day in days:
         with transaction(engine) as session:
             lock_roll_ups(session)
-            recount.found("day_totals", mend_day(session, day), day=day.isoformat())
+            _mend_day(session, recount, day)
         recount.days += 1
         told(recount)
 

@@ -52,11 +52,12 @@ select currency from surplus union all select currency from written
 _MEND_MONTHS: Final = text("""
 with truth as (
     select event_id, date_trunc('month', day)::date as month, sum(bookings) as bookings, sum(impressions) as impressions
-    from event_days group by 1, 2 having sum(bookings) <> 0 or sum(impressions) <> 0
+    from event_days where :every or event_id = any(:events)
+    group by 1, 2 having sum(bookings) <> 0 or sum(impressions) <> 0
 ), surplus as (
     delete from event_months m where not exists (
         select from truth t where t.event_id = m.event_id and t.month = m.month
-    ) and (bookings <> 0 or impressions <> 0) returning event_id
+    ) and (bookings <> 0 or impressions <> 0) and (:every or event_id = any(:events)) returning event_id
 ), written as (
     insert into event_months as t (event_id, month, bookings, impressions) select * from truth
     on conflict (event_id, month) do update set bookings = excluded.bookings, impressions = excluded.impressions
@@ -140,14 +141,19 @@ def read_rolled(session: Session, event_ids: Sequence[int]) -> Rolled:
     return rolled
 
 
-def mend_day(session: Session, day: date) -> int:
-    """Makes everybody's day the sum of the events'; returns how many rows were something else."""
-    return _count(session, _MEND_DAY, day=day) + _count(session, _MEND_DAY_REVENUE, day=day)
+def mend_day_totals(session: Session, day: date) -> int:
+    """Makes everybody's day the sum of the events'; returns how many rows were something else. Reads the day."""
+    return _count(session, _MEND_DAY, day=day)
 
 
-def mend_months(session: Session) -> int:
-    """Makes the events' months the sums of their days; reads all of them."""
-    return _count(session, _MEND_MONTHS)
+def mend_day_revenue(session: Session, day: date) -> int:
+    """The same for everybody's revenue."""
+    return _count(session, _MEND_DAY_REVENUE, day=day)
+
+
+def mend_months(session: Session, event_ids: Sequence[int] | None = None) -> int:
+    """Makes the months of these events, or of all, the sums of their days; reads these."""
+    return _count(session, _MEND_MONTHS, every=event_ids is None, events=list(event_ids or ()))
 
 
 def mend_start_days(session: Session) -> int:

@@ -128,54 +128,44 @@ def write_counts(session: Session, counts: Iterable[EventCount]) -> None:
 
 def add_rolled(session: Session, rolled: Rolled) -> None:
     """Adds figures and money to the events' days and months, and to everybody's days. Up to five round trips."""
+    add_event_days(session, rolled)
     months: dict[tuple[int, date], Figures] = {}
     totals: dict[date, Figures] = {}
     for (event_id, day), figures in rolled.days.items():
         months.setdefault((event_id, month_of(day)), Figures()).add(figures)
         totals.setdefault(day, Figures()).add(figures)
-    _write(
-        session, _EVENT_DAYS, [_of_event(*key, _values(value)) for key, value in rolled.days.items() if value]
-    )
-    add_months(session, months)
-    add_day_totals(session, totals)
-    money_of_day: dict[tuple[date, str], Money] = {}
+    revenue: dict[tuple[date, str], Money] = {}
     for (_, day, currency), money in rolled.money.items():
-        money_of_day.setdefault((day, currency), Money()).add(money)
-    _write(
-        session,
-        _EVENT_DAY_REVENUE,
-        [
-            _of_event(event_id, day, {"currency": currency, **_money_values(money)})
-            for (event_id, day, currency), money in rolled.money.items()
-            if money
-        ],
-    )
-    add_day_revenue(session, money_of_day)
-
-
-def add_months(session: Session, months: Mapping[tuple[int, date], Figures]) -> None:
-    """Adds what events are ranked by to their months. One round trip, none when there is nothing to add."""
-    records = [
+        revenue.setdefault((day, currency), Money()).add(money)
+    ranked = [
         {"event_id": event_id, "month": month, **{name: getattr(figures, name) for name in _RANKED}}
         for (event_id, month), figures in months.items()
         if figures.bookings or figures.impressions
     ]
-    _write(session, _EVENT_MONTHS, records)
-
-
-def add_day_totals(session: Session, totals: Mapping[date, Figures]) -> None:
-    """Adds to everybody's days. One round trip, none when there is nothing to add."""
+    _write(session, _EVENT_MONTHS, ranked)
     _write(session, _DAY_TOTALS, [{"day": day, **_values(value)} for day, value in totals.items() if value])
-
-
-def add_day_revenue(session: Session, money: Mapping[tuple[date, str], Money]) -> None:
-    """Adds to everybody's revenue. One round trip, none when there is nothing to add."""
-    records = [
-        {"day": day, "currency": currency, **_money_values(value)}
-        for (day, currency), value in money.items()
-        if value
+    amounts = [
+        {"day": day, "currency": currency, **_money_values(money)}
+        for (day, currency), money in revenue.items()
+        if money
     ]
-    _write(session, _DAY_REVENUE, records)
+    _write(session, _DAY_REVENUE, amounts)
+
+
+def add_event_days(session: Session, rolled: Rolled) -> None:
+    """Adds figures and money to the events' days and to nothing else. Up to two round trips."""
+    days = [
+        {"event_id": event_id, "day": day, **_values(figures)}
+        for (event_id, day), figures in rolled.days.items()
+        if figures
+    ]
+    _write(session, _EVENT_DAYS, days)
+    revenue = [
+        {"event_id": event_id, "day": day, "currency": currency, **_money_values(money)}
+        for (event_id, day, currency), money in rolled.money.items()
+        if money
+    ]
+    _write(session, _EVENT_DAY_REVENUE, revenue)
 
 
 def add_start_days(session: Session, shares: Mapping[date, tuple[int, int, int]]) -> None:
@@ -191,10 +181,6 @@ def add_start_days(session: Session, shares: Mapping[date, tuple[int, int, int]]
 def _write(session: Session, statement: Any, records: list[dict[str, Any]]) -> None:  # noqa: ANN401 - a text clause
     if records:
         session.execute(statement, {"records": orjson.dumps(records).decode()})
-
-
-def _of_event(event_id: int, day: date, values: dict[str, Any]) -> dict[str, Any]:
-    return {"event_id": event_id, "day": day, **values}
 
 
 def _values(figures: Figures) -> dict[str, int]:

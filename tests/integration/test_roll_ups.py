@@ -34,7 +34,7 @@ class TestRollUps:
     @pytest.mark.parametrize("seed", range(12))
     def test_are_what_ledger_and_bookings_say(self, story, engine, seed):
         told = story(seed)
-        told.run(60)
+        told.run(80)
         assert rolled(engine) == naive(engine, told.looks)
 
     @pytest.mark.parametrize("seed", range(3))
@@ -42,7 +42,7 @@ class TestRollUps:
         """What was decided before there were roll-ups."""
         told = story(seed)
         told.roll_up = lambda **_: None
-        told.run(60)
+        told.run(80)
         assert rolled(engine)["event_days"] == {}
         while catch_up(engine):
             pass
