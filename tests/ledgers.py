@@ -11,9 +11,9 @@ from sqlalchemy import Engine, text
 
 from shared.domain.allocation import decide, decide_call_off_slice
 from shared.domain.drain import DrainMark, drain_facts, set_drain
-from shared.domain.ledger import DRAIN, EVENT_SET, GENESIS, LedgerRow, event_set_facts
+from shared.domain.ledger import DRAIN, EVENT_SET, GENESIS, OFFER, LedgerRow, event_set_facts
 from shared.domain.outcomes import CANCELLED, DONE, Verdict
-from shared.domain.requests import BOOK, CALL_OFF, CANCEL, Request
+from shared.domain.requests import BOOK, CALL_OFF, CANCEL, JOIN_WAITLIST, Request, RequestKind
 from shared.domain.rows import append_row
 from shared.domain.snapshot import BookingState, EventState, Snapshot
 from shared.ids import uuid7
@@ -102,19 +102,37 @@ class TruthfulLedger:
         """A cancellation is decided."""
         return self._decide(self._request(CANCEL, user_id, booking_id=booking_id, **fields))
 
+    def join(self, user_id: int, tickets: int = 1, **fields: Any) -> LedgerRow:
+        """Somebody asks for a place on the waitlist."""
+        return self._decide(self._request(JOIN_WAITLIST, user_id, tickets=tickets, **fields))
+
+    def ask(self, kind: RequestKind, user_id: int | None, **fields: Any) -> LedgerRow:
+        """Any other request is decided: about an offer with its `offer_id`; `quarantined=True` as poison."""
+        quarantined, closed = fields.pop("quarantined", False), fields.pop("closed", False)
+        self.snapshot.closed_users = {user_id or 0} if closed else set()
+        return self._decide(self._request(kind, user_id, **fields), quarantined=quarantined)
+
+    def offer_of(self, user_id: int) -> LedgerRow:
+        """The row of the newest offer made to a user."""
+        return [row for row in self.rows if row.kind == OFFER and row.user_id == user_id][-1]
+
     def call_off(self, slice_size: int = 2) -> list[LedgerRow]:
         """The event is called off and worked off in slices."""
         self.set_event(status="cancelled")
         request = self._request(CALL_OFF, self.host_id)
         start = len(self.rows)
-        while live := [booking for booking in self.snapshot.bookings.values() if booking.status != CANCELLED]:
-            plan = decide_call_off_slice(self.snapshot, request, live[:slice_size], [], self.now)
+        while True:
+            live = [booking for booking in self.snapshot.bookings.values() if booking.status != CANCELLED]
+            entries = list(self.snapshot.entries.values())[:slice_size]
+            if not live and not entries:
+                break
+            plan = decide_call_off_slice(self.snapshot, request, live[:slice_size], entries, self.now)
             self.cancelled_at.update((booking.id, self.now) for booking in plan.cancelled)
             self.rows += plan.rows
         self._decide(request)
         return self.rows[start:]
 
-    def _request(self, kind: Any, user_id: int, **fields: Any) -> Request:
+    def _request(self, kind: Any, user_id: int | None, **fields: Any) -> Request:
         self.now += timedelta(seconds=1)
         given: dict[str, Any] = {
             "job_id": uuid7(),

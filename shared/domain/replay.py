@@ -27,7 +27,7 @@ from shared.domain.replay_requests import recorded_cancel_until, request_of, set
 from shared.domain.replay_undo import do_as_recorded, take_back
 from shared.domain.requests import CALL_OFF, KINDS
 from shared.domain.rows import append_row
-from shared.domain.snapshot import BookingState, EntryState, EventState, Plan, Snapshot, Terms
+from shared.domain.snapshot import BookingState, EntryState, EventState, Plan, Snapshot, Terms, WaitingQueue
 from shared.ids import derived_uuid
 
 # The chain, the numbers and the arrivals answer for these columns; every other one is the rules' business.
@@ -80,6 +80,7 @@ class Replay:
         self.overtakings = 0  # accepted_at earlier than that of the arrival before: clocks, for information
         self.open_slices: dict[uuid.UUID, int] = {}  # of call-offs whose own row has not come: id → number
         self._entries: dict[uuid.UUID, EntryState] = {}
+        self._passed_over: set[uuid.UUID] = set()  # entries of which it was said that an offer is due
         self._true_hash = GENESIS  # what the last row's hash should have been
         self._last_decided_at = self._last_accepted_at = _LONG_AGO
 
@@ -174,19 +175,42 @@ class Replay:
             self.snapshot.closed_users.add(row.user_id)
         quarantined = (row.job_id,) if row.outcome == FAILED else ()
         if not quarantined and (left_out := self.find_left_out(row.decided_at)) is not None:
+            self._passed_over.add(left_out.id)
             raise ValueError(f"free tickets fit entry {left_out.id}, which waits")
         return decide_one(self.snapshot, plan, self.event, request, row.decided_at, quarantined)
 
     def find_left_out(self, now: datetime) -> EntryState | None:
-        """Who waits for tickets that are free, and should have an offer by `now`; None when nobody does."""
+        """Who waits for tickets that are free, and should have an offer by `now`; None when nobody does. Of whom it was
+        said before that they were passed over, they are no new fault, and the tickets due to them are not free.
+        """
         if not waitlist.may_offer(self.event, now):
             return None
-        return waitlist.find_next(self.snapshot, self.event)
+        self._passed_over = {
+            each for each in self._passed_over if self._entries[each].status == waitlist.WAITING
+        }
+        if not self._passed_over:
+            return waitlist.find_next(self.snapshot, self.event)
+        spare = self.event.free - sum(self._entries[entry_id].tickets for entry_id in self._passed_over)
+        fit = (self._first_of(queue) for queue in self.snapshot.queues[self.event.id][: max(spare, 0)])
+        return min((each for each in fit if each is not None), key=lambda each: each.number, default=None)
+
+    def _first_of(self, queue: WaitingQueue) -> EntryState | None:
+        waiting = (entry for entry in queue.entries if entry.status == waitlist.WAITING)
+        return next((entry for entry in waiting if entry.id not in self._passed_over), None)
 
     def _expect_offer(self, row: LedgerRow, plan: Plan) -> LedgerRow:
         entry = self.find_left_out(row.decided_at)
-        if entry is None:
+        named = self._entries.get(uuid.UUID(row.facts["entry_id"]))
+        if (
+            named is not None
+            and named.id in self._passed_over
+            and waitlist.may_offer(self.event, row.decided_at)
+        ):
+            entry = named  # at last
+        if entry is None or entry.status != waitlist.WAITING or entry.tickets > self.event.free:
             raise ValueError("offers tickets that nobody waits for")
+        if entry is not named:
+            self._passed_over.add(entry.id)
         expires_at = parse_rfc3339(row.facts["expires_at"])
         if not row.decided_at < expires_at <= self.event.starts_at:
             raise ValueError("an offer ends after it was made, and not after the start")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from shared.clock import parse_rfc3339
 from shared.domain.ledger import LedgerRow
-from shared.domain.outcomes import WAITLISTED
+from shared.domain.outcomes import FAILED, WAITLISTED
 from shared.domain.permissions import ActingAs
 from shared.domain.requests import (
     ACCEPT_OFFER,
@@ -45,7 +45,10 @@ def request_of(row: LedgerRow, kind: RequestKind, *, arrival: int) -> Request:
         accepted_at=row.accepted_at,
         tickets=row.tickets if kind in LIMITED_KINDS else None,
         booking_id=row.booking_id if kind == CANCEL else None,
-        offer_id=uuid.UUID(row.facts["offer_id"]) if kind in _NAMES_AN_OFFER else None,
+        # A quarantined request says nothing of what it was about.
+        offer_id=uuid.UUID(row.facts["offer_id"])
+        if kind in _NAMES_AN_OFFER and row.outcome != FAILED
+        else None,
         # Where it makes no difference to the decision, the row does not say.
         waitlist=kind == BOOK and (row.outcome == WAITLISTED or row.reason == "already_waiting"),
         acting_as=acting_as,
