@@ -51,9 +51,10 @@ def decide(
     """Decides `requests` in the order given, moving `snapshot` on, and returns what is to be written.
 
     `quarantined` requests are decided `failed` at their place, and nothing is offered around them. The plan's
-    `undecided` are left for a fresh snapshot: whom to offer tickets next was not loaded, or enough was offered for
-    one transaction. Raises PoisonError naming the request when our own code fails on one; the snapshot is then half
-    moved and must be loaded again. Raises UnloadedError when nothing could be done at all, which is no request's fault.
+    `undecided` are left for a fresh snapshot: enough was offered for one transaction, or whom to offer tickets next
+    may not have been loaded. Raises PoisonError naming the request when our own code fails on one; the snapshot is
+    then half moved and must be loaded again. Raises UnloadedError when nothing could be done at all, which is no
+    request's fault.
     """
     plan = Plan()
     for index, request in enumerate(requests):
@@ -63,11 +64,15 @@ def decide(
             continue
         serves = request.job_id not in quarantined
         try:
-            if serves and not waitlist.serve(snapshot, plan, event, request.job_id, now):
+            cause = request.job_id
+            if serves and not waitlist.serve(
+                snapshot, plan, event, cause, now, offers_max=waitlist.OFFERS_MAX
+            ):
                 plan.undecided.extend(requests[index:])
                 break
-            decide_one(snapshot, plan, event, request, now, quarantined)
-            if serves and not waitlist.serve(snapshot, plan, event, request.job_id, now):
+            row = decide_one(snapshot, plan, event, request, now, quarantined)
+            served = not serves or waitlist.serve(snapshot, plan, event, cause, now)
+            if not served or _is_enough(plan, row):
                 plan.undecided.extend(requests[index + 1 :])
                 break
         except MemoryError:
@@ -78,6 +83,16 @@ def decide(
         # a fresh snapshot would not help
         raise waitlist.UnloadedError("entries are counted that are not there")
     return plan
+
+
+def _is_enough(plan: Plan, row: LedgerRow) -> bool:
+    """Whether the transaction should end after this row: it has made its offers, or somebody booked who gave up a
+    place on the waitlist for it. What that frees, or whom it takes out of a queue, `heads_wanted` allows for once.
+    """
+    if len(plan.offered) >= waitlist.OFFERS_MAX:
+        return True
+    books_and_waited = row.kind == kinds.BOOK and row.outcome == CONFIRMED and "entry_id" in row.facts
+    return books_and_waited and plan.ended[-1].entry.status != waitlist.ACCEPTED
 
 
 def decide_one(
@@ -163,8 +178,9 @@ def _end_entry_that_books(
     if "entry_id" not in verdict.facts:
         return None
     entry = snapshot.entries[event.id, request.user_id or 0]
-    accepts = entry.offer is not None and request.tickets in (None, entry.tickets)
-    waitlist.end(snapshot, plan, event, entry, waitlist.ACCEPTED if accepts else waitlist.LEFT)
+    waitlist.end(
+        snapshot, plan, event, entry, waitlist.ends_by_booking(entry, request.tickets, request.accepted_at)
+    )
     return entry
 
 

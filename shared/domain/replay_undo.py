@@ -12,6 +12,7 @@ from shared.domain.allocation import cancel_booking
 from shared.domain.availability import SIZE_MAX
 from shared.domain.ledger import CALL_OFF_SLICE, OFFER, LedgerRow
 from shared.domain.outcomes import CANCELLED, CONFIRMED, DONE, WAITLISTED
+from shared.domain.requests import ACCEPT_OFFER
 from shared.domain.snapshot import BookingState, EntryState, EventState, OfferState, Plan, Snapshot
 
 
@@ -42,8 +43,9 @@ def do_as_recorded(snapshot: Snapshot, event: EventState, row: LedgerRow) -> Pla
     entry = None if row.user_id is None else snapshot.entries.get((event.id, row.user_id))
     if row.outcome == CONFIRMED:
         if entry is not None and row.facts.get("entry_id") == str(entry.id):
-            accepts = row.facts.get("offer_id") is not None and entry.tickets == row.tickets
-            waitlist.end(snapshot, plan, event, entry, waitlist.ACCEPTED if accepts else waitlist.LEFT)
+            by_offer = row.kind == ACCEPT_OFFER and entry.offer is not None
+            status = waitlist.ends_by_booking(entry, row.tickets, row.accepted_at)
+            waitlist.end(snapshot, plan, event, entry, waitlist.ACCEPTED if by_offer else status)
         _book(snapshot, event, row)
     elif row.outcome == CANCELLED:
         _cancel(snapshot, event, {str(row.booking_id)})

@@ -38,8 +38,9 @@ ENDS_AS: Final = {LEAVE_WAITLIST: LEFT, DECLINE_OFFER: DECLINED, EXPIRE_OFFER: E
 # What becomes of an entry's open offer when the entry ends so.
 _OFFER_ENDS: Final = {ACCEPTED: ACCEPTED, DECLINED: DECLINED, EXPIRED: EXPIRED, LEFT: DECLINED}
 
-# Offers that one transaction makes at the most: some 10 ms. What is left is offered in the next, before anything else
-# is decided.
+# Enough offers for one transaction: some 10 ms. What is left before a request is offered in the next, and the request
+# decided after that. What a request frees is offered in its own transaction all the same (at most SIZE_MAX offers
+# more): nobody may ask for anything afterwards, and the tickets would lie idle.
 OFFERS_MAX: Final = 200
 
 
@@ -88,17 +89,34 @@ def end(snapshot: Snapshot, plan: Plan, event: EventState, entry: EntryState, st
     del snapshot.entries[event.id, entry.user_id]
 
 
-def serve(snapshot: Snapshot, plan: Plan, event: EventState, cause: uuid.UUID, now: datetime) -> bool:
+def ends_by_booking(entry: EntryState, tickets: int | None, accepted_at: datetime) -> str:
+    """How the entry of somebody ends who books `tickets` (None: those of the offer): by its offer, or beside it."""
+    if entry.offer is None:
+        return LEFT
+    if accepted_at >= entry.offer.expires_at:
+        return EXPIRED  # these are other tickets: of the offer nothing was left but its end
+    return ACCEPTED if tickets in (None, entry.tickets) else LEFT
+
+
+def serve(
+    snapshot: Snapshot,
+    plan: Plan,
+    event: EventState,
+    cause: uuid.UUID,
+    now: datetime,
+    *,
+    offers_max: int | None = None,
+) -> bool:
     """Makes offers until nobody who waits fits into what is free; each has its row in the ledger.
 
     `cause` is the job id of the request before or after which this happens. False when the transaction has to end
-    first: it has made its share of offers, or has used up the entries it loaded.
+    first: it has made `offers_max` offers, or has used up the entries it loaded.
     """
     if not may_offer(event, now):
         return True
     try:
         while (entry := find_next(snapshot, event)) is not None:
-            if len(plan.offered) >= OFFERS_MAX:
+            if offers_max is not None and len(plan.offered) >= offers_max:
                 return False
             expires_at = min(now + snapshot.terms.offer_lifetime, event.starts_at)
             plan.rows.append(offer(snapshot, plan, event, entry, cause=cause, expires_at=expires_at, now=now))

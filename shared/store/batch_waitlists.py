@@ -4,7 +4,6 @@ Never the whole list: the oldest entries of each size, as many as the batch coul
 those who ask. An event for which nobody waits and nothing is offered costs nothing.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -13,20 +12,10 @@ import orjson
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
 
 from shared.clock import rfc3339
-from shared.domain.availability import SIZE_MAX
-from shared.domain.requests import (
-    ACCEPT_OFFER,
-    CANCEL,
-    DECLINE_OFFER,
-    EXPIRE_OFFER,
-    LEAVE_WAITLIST,
-    Request,
-)
+from shared.domain.requests import Request
 from shared.domain.snapshot import EntryState, EventState, OfferState, Plan, Snapshot
-from shared.domain.waitlist import OFFERS_MAX, OPEN, WAITING
-
-# Requests that give tickets back, at most SIZE_MAX each.
-_FREES: Final = frozenset({CANCEL, LEAVE_WAITLIST, DECLINE_OFFER, EXPIRE_OFFER, ACCEPT_OFFER})
+from shared.domain.waitlist import OPEN, WAITING
+from shared.domain.waitlist_heads import heads_wanted, line_up
 
 # Index look-ups only; `offset 0` keeps the planner from turning them into joins over whole tables.
 _COLUMNS: Final = """w.id, w.event_id, w.user_id, w.job_id, w.number, w.tickets, w.status, w.created_at,
@@ -87,13 +76,13 @@ def load_waitlists(cursor: Cursor, snapshot: Snapshot, requests: Sequence[Reques
         if request.user_id is not None and _has_waitlist(snapshot.events.get(request.event_id))
     ]
     offers = [str(request.offer_id) for request in requests if request.offer_id is not None]
-    wanted = list(_wanted(snapshot, requests))
+    wanted = list(heads_wanted(snapshot, requests))
     if askers or offers or wanted:
         columns = [[each[column] for each in askers] for column in range(2)]
         heads = [[each[column] for each in wanted] for column in range(3)]
         cursor.execute(_CONCERNED, (*columns, offers, *heads))
         _remember(snapshot, cursor.fetchall())
-    _queue(snapshot, {(event_id, tickets): entries for event_id, tickets, entries in wanted})
+    line_up(snapshot, {(event_id, tickets): entries for event_id, tickets, entries in wanted})
 
 
 def load_live_entries(cursor: Cursor, snapshot: Snapshot, event_id: int, limit: int) -> list[EntryState]:
@@ -106,17 +95,6 @@ def load_live_entries(cursor: Cursor, snapshot: Snapshot, event_id: int, limit: 
 
 def _has_waitlist(event: EventState | None) -> bool:
     return event is not None and (event.offered > 0 or any(event.waiting))
-
-
-def _wanted(snapshot: Snapshot, requests: Sequence[Request]) -> Iterator[tuple[int, int, int]]:
-    """(event, size, how many of the oldest) for every size of which somebody waits and could be served."""
-    frees = Counter(request.event_id for request in requests if request.kind in _FREES)
-    for event in snapshot.events.values():
-        tickets = max(event.free, 0) + SIZE_MAX * frees[event.id]
-        for index, waiting in enumerate(event.waiting):
-            entries = min(waiting, OFFERS_MAX, tickets // (index + 1))
-            if entries:
-                yield event.id, index + 1, entries
 
 
 def _remember(snapshot: Snapshot, rows: Iterable[Sequence[Any]]) -> list[EntryState]:
@@ -133,21 +111,6 @@ def _remember(snapshot: Snapshot, rows: Iterable[Sequence[Any]]) -> list[EntrySt
             snapshot.entries[entry.event_id, entry.user_id] = entry
         entries.append(entry)
     return entries
-
-
-def _queue(snapshot: Snapshot, loaded: dict[tuple[int, int], int]) -> None:
-    """Lines up the waiting entries by size. Of each size the oldest `loaded` are there; an asker's own may stand far
-    behind them, and is left out: others wait in between.
-    """
-    for event in snapshot.events.values():
-        for index, waiting in enumerate(event.waiting):
-            queue = snapshot.queues[event.id][index]
-            queue.complete = loaded.get((event.id, index + 1), 0) >= waiting
-    for entry in sorted(snapshot.entries.values(), key=lambda entry: entry.number):
-        if entry.status == WAITING:
-            queue = snapshot.queues[entry.event_id][entry.tickets - 1]
-            if queue.complete or len(queue.entries) < loaded.get((entry.event_id, entry.tickets), 0):
-                queue.entries.append(entry)
 
 
 def waitlist_statements(plan: Plan, now: datetime) -> Iterator[tuple[str, str]]:
