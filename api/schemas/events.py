@@ -191,9 +191,12 @@ _FILTERS: Final = (
 )
 
 
-def event_filters(query: Mapping[str, Any], viewer: Actor | None) -> EventFilters:
+def event_filters(
+    query: Mapping[str, Any], viewer: Actor | None, *, of_every_time: bool = False, hidden: bool = False
+) -> EventFilters:
     """The filters in a loaded EventListSchema, for this viewer."""
     given = {name: query[name] for name in _FILTERS if name in query}
+    given |= {"of_every_time": of_every_time, "hidden": hidden}
     if viewer is None:
         return EventFilters(**given)
     return EventFilters(

@@ -61,7 +61,8 @@ class EventFilters:
     """What a list of events shows. Without `status` and `starts_…` it shows what is not over yet.
 
     `viewer_id` sees drafts of their own and of `viewer_organization_ids`, an admin all of them, None no drafts.
-    `on_sale` is the slots list: published, and the sale is open or will be.
+    `on_sale` is the slots list: published, and the sale is open or will be. `of_every_time` is for admins: what is over
+    too; `hidden` what was deleted, and nothing else.
     """
 
     status: str | None = None
@@ -76,6 +77,8 @@ class EventFilters:
     viewer_id: int | None = None
     viewer_organization_ids: frozenset[int] = frozenset()
     viewer_is_admin: bool = False
+    of_every_time: bool = False
+    hidden: bool = False
 
 
 _AVAILABLE: Final = "available_tickets(e.capacity, e.booked, e.offered, e.waitlist_enabled, e.waiting)"
@@ -87,6 +90,10 @@ EVENT_COLUMNS: Final = f"""
     e.impressions, e.version, e.last_number, e.last_hash,
     e.created_at, e.updated_at, now() as read_at,
     (select l.paused and (l.resume_at is null or l.resume_at > now()) from line_state l) as line_paused
+"""  # noqa: S608 - constants only
+ADMIN_COLUMNS: Final = f"""
+    {EVENT_COLUMNS}, e.offered, e.deleted_at,
+    (select sum(entries) from unnest(e.waiting) as entries) as entries_waiting
 """  # noqa: S608 - constants only
 EVENT_TABLES: Final = (
     "events e join users u on u.id = e.host_id left join organizations o on o.id = e.organization_id"
@@ -118,15 +125,17 @@ def find_event(session: Session, event_id: int) -> EventRow | None:
     return None if row is None else make_event_row(dict(row))
 
 
-def list_events(session: Session, filters: EventFilters, page: PageRequest) -> Page:
+def list_events(
+    session: Session, filters: EventFilters, page: PageRequest, *, columns: str = EVENT_COLUMNS
+) -> Page:
     """One page of events; rows for `make_event_row`. One round trip, two with a total; a search takes up to three
     more.
     """
     clauses = dict(_clauses(filters))
     query = ListQuery(
-        columns=EVENT_COLUMNS,
+        columns=columns,
         tables=EVENT_TABLES,
-        conditions=["e.deleted_at is null", *clauses],
+        conditions=[f"e.deleted_at is {'not null' if filters.hidden else 'null'}", *clauses],
         parameters={name: value for parameters in clauses.values() for name, value in parameters.items()},
         key=SORT_COLUMNS[page.sort],
         id="e.id",
@@ -186,7 +195,7 @@ _STATUS_CLAUSES: Final = {
 def _state_clauses(filters: EventFilters) -> Iterator[str]:
     if filters.status is not None:
         yield from _STATUS_CLAUSES[filters.status]
-    elif filters.starts_from is None and filters.starts_to is None:
+    elif filters.starts_from is None and filters.starts_to is None and not filters.of_every_time:
         yield from _NOT_OVER
     if filters.on_sale or filters.available_only:
         yield "e.status = 'scheduled' and e.sales_close_at > now() and e.starts_at > now() and not e.archived"
