@@ -12,13 +12,13 @@ from api.idempotency import REPLAYED, fingerprint_of, idempotency_key
 from api.prefer import preferred_wait
 from api.problems import problem
 from api.responses import NO_STORE, json_response
-from api.schemas.request_documents import JOIN_LINK
 from api.schemas.requests import (
     accepted_document,
     eta_seconds,
     retry_after,
     status_document,
     undecided_document,
+    way_to_wait,
 )
 from api.stream_tokens import make_stream_token
 from shared.clock import rfc3339, utc_now
@@ -35,9 +35,6 @@ from shared.services.requests import RequestStatus, find_status
 CONFLICT: Final = 409
 
 UNKNOWN_EVENT: Final = Door(verdict="event_not_found")
-
-# Refusals that the waitlist is an answer to, where the event has one.
-_FOR_LACK_OF_TICKETS: Final = frozenset({"sold_out", "not_enough_left"})
 
 
 def submit_booking(
@@ -228,7 +225,7 @@ def decision_response(container: Container, status: RequestStatus, headers: dict
         return json_response(undecided_document(document), status=202, headers=headers)
     if outcome in (REJECTED, FAILED):
         code = document["reason"]
-        facts = {**document["facts"], **_way_to_wait(code, _find_event(container, status.event_id))}
+        facts = {**document["facts"], **_links(way_to_wait(code, _find_event(container, status.event_id)))}
         return problem(code, document["detail"], status=CONFLICT, headers=headers, **facts, job=document)
     if outcome == CONFIRMED:
         headers["Location"] = f"/api/bookings/{document['booking']['id']}"
@@ -254,15 +251,13 @@ def _refusal(refused: Refused, snapshot: EventSnapshot | None, container: Contai
             facts["closed_at"] = rfc3339(snapshot.sales_close_at)
         elif refused.code == "too_many_tickets":
             facts["max_per_booking"] = snapshot.max_per_booking
-        facts |= _way_to_wait(refused.code, snapshot)
+        facts |= _links(way_to_wait(refused.code, snapshot))
     return RefusedError(refused.code, **facts)
 
 
-def _way_to_wait(code: str, event: EventSnapshot | None) -> dict[str, Any]:
-    """The link to the waitlist, for whoever was refused for lack of tickets where there is one."""
-    if code not in _FOR_LACK_OF_TICKETS or event is None or not event.waitlist_enabled:
-        return {}
-    return {"links": {"waitlist": JOIN_LINK}}
+def _links(found: dict[str, str]) -> dict[str, Any]:
+    """A problem's member `links`, absent when it would be empty."""
+    return {"links": found} if found else {}
 
 
 def _find_event(container: Container, event_id: int) -> EventSnapshot | None:

@@ -24,6 +24,7 @@ from shared.metrics.files import Totals
 from shared.services.line_figures import PostgresFigures, RedisFigures
 from shared.store.ledger_audits import AuditDone
 from shared.store.outbox import Backlog
+from shared.store.waitlist import WaitlistCounts
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -148,8 +149,18 @@ def _of_postgres(figures: PostgresFigures, partitions: int) -> Iterator[Metric]:
         slots.add_metric([str(event_id)], left)
     yield slots
     yield GaugeMetricFamily("active_sessions", "Log-ins that can still be refreshed.", figures.log_ins)
+    yield from _waitlists(figures.waitlists)
     yield from _outbox(figures.outbox)
     yield from _audit(figures.audit)
+
+
+def _waitlists(counts: WaitlistCounts) -> Iterator[Metric]:
+    for name, meaning, value in (
+        ("line_waitlist_entries", "Waitlist entries that wait.", counts.waiting),
+        ("line_offers_open", "Offers that hold tickets.", counts.offers_open),
+        ("line_offers_overdue", "Those of them whose time is over.", counts.offers_overdue),
+    ):
+        yield GaugeMetricFamily(name, f"{meaning} Counted to 100,000.", value)
 
 
 def _audit(last: AuditDone | None) -> Iterator[Metric]:

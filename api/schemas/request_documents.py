@@ -60,7 +60,11 @@ class RequestLinksDocument(StrictSchema):
         )
     )
     waitlist = fields.String(
-        metadata=about("GET: your places on waitlists. Only of a request that made one.", WAITLIST_LINK)
+        metadata=about(
+            "GET: your places on waitlists, of a request that made one. POST: wait for tickets, of a request that was"
+            " refused for lack of them, where the event has a waitlist.",
+            WAITLIST_LINK,
+        )
     )
 
 

@@ -9,7 +9,7 @@ from marshmallow import fields, validate
 
 from api.fields import about
 from api.parsing import QueryInteger, StrictBoolean, StrictInteger, StrictSchema
-from api.schemas.request_documents import QUEUED, WAITLIST_LINK
+from api.schemas.request_documents import JOIN_LINK, QUEUED, WAITLIST_LINK
 from shared.clock import rfc3339, rfc3339_or_none
 from shared.domain.outcomes import REASONS, WAITLISTED
 from shared.domain.requests import LIMITED_KINDS
@@ -35,6 +35,10 @@ _ACCEPTED_MEMBERS: Final = (
     "accepted_at",
     "links",
 )
+
+
+# Refusals that the waitlist is an answer to.
+_FOR_LACK_OF_TICKETS: Final = frozenset({"sold_out", "not_enough_left"})
 
 
 class BookSchema(StrictSchema):
@@ -89,7 +93,7 @@ class RequestListSchema(StrictSchema):
 
 
 def links(job_id: str, *, stream_token: str | None, kind: str, outcome: str = QUEUED) -> dict[str, str]:
-    """Where to follow the request, where to leave the line, and where to see what it made."""
+    """Where to follow the request, where to leave the line, and where to see the place that it made."""
     status = f"/api/bookings/status/{job_id}"
     found = {"status": status}
     if stream_token is not None:
@@ -99,6 +103,12 @@ def links(job_id: str, *, stream_token: str | None, kind: str, outcome: str = QU
     if outcome == WAITLISTED:
         found["waitlist"] = WAITLIST_LINK
     return found
+
+
+def way_to_wait(code: str | None, event: EventSnapshot | None) -> dict[str, str]:
+    """The link to the waitlist, for whoever was refused for lack of tickets, where the event has one."""
+    has_one = event is not None and event.waitlist_enabled
+    return {"waitlist": JOIN_LINK} if has_one and code in _FOR_LACK_OF_TICKETS else {}
 
 
 def eta_seconds(ahead: int | None, rate: float | None, pause: Pause | None, now: datetime) -> float | None:
@@ -191,7 +201,10 @@ def status_document(
         "available_slots": result.get("available_after"),
         "accepted_at": status.accepted_at,
         "decided_at": result.get("decided_at"),
-        "links": links(str(status.job_id), stream_token=stream_token, kind=status.kind, outcome=outcome),
+        "links": {
+            **links(str(status.job_id), stream_token=stream_token, kind=status.kind, outcome=outcome),
+            **way_to_wait(reason, event),
+        },
     }
 
 

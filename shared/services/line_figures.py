@@ -17,8 +17,9 @@ from shared.store.figures import count_log_ins, list_claimed, list_slots
 from shared.store.ledger_audits import AuditDone, find_last_audit
 from shared.store.line_state import find_pause
 from shared.store.outbox import Backlog, look_at_backlog
+from shared.store.waitlist import WaitlistCounts, count_waitlists
 
-# Counting log-ins and looking at events need not happen at every scrape.
+# Counting log-ins and who waits, and looking at events, need not happen at every scrape.
 KEEP_SECONDS: Final = 15.0
 SLOTS_MAX: Final = 100
 
@@ -41,6 +42,7 @@ class PostgresFigures:
     log_ins: int
     outbox: Backlog
     audit: AuditDone | None
+    waitlists: WaitlistCounts
     slots: Mapping[int, int] = field(default_factory=dict)  # event → tickets left
 
 
@@ -51,7 +53,7 @@ class LineFigures:
         self._engine, self._redis, self._partitions = engine, redis, partitions
         self._of_redis = Question("figures-redis", self._ask_redis)
         self._of_postgres = Question("figures-postgres", self._ask_postgres)
-        self._kept: tuple[int, Mapping[int, int]] = (0, {})
+        self._kept: tuple[int, Mapping[int, int], WaitlistCounts] = (0, {}, WaitlistCounts())
         self._kept_until = float("-inf")
 
     def read(self) -> tuple[RedisFigures | None, PostgresFigures | None]:
@@ -71,9 +73,13 @@ class LineFigures:
     def _ask_postgres(self) -> PostgresFigures:
         with transaction(self._engine) as session:
             if time.monotonic() >= self._kept_until:
-                self._kept = count_log_ins(session), list_slots(session, limit=SLOTS_MAX)
+                self._kept = (
+                    count_log_ins(session),
+                    list_slots(session, limit=SLOTS_MAX),
+                    count_waitlists(session),
+                )
                 self._kept_until = time.monotonic() + KEEP_SECONDS
-            log_ins, slots = self._kept
+            log_ins, slots, waitlists = self._kept
             return PostgresFigures(
                 claimed=list_claimed(session),
                 paused=find_pause(session) is not None,
@@ -81,4 +87,5 @@ class LineFigures:
                 outbox=look_at_backlog(session),
                 audit=find_last_audit(session),
                 slots=slots,
+                waitlists=waitlists,
             )

@@ -18,6 +18,7 @@ from shared.services import line_pause
 from tests.factories import PASSWORD, auth_header, make_event, make_user
 from tests.lines import LineDriver, await_that, worker_process
 from tests.scraping import Scrape
+from tests.waiting import Crowd
 from worker import heartbeat
 
 TOKEN = "scraper-token"
@@ -116,6 +117,23 @@ class TestLine:
             session.execute(text("select pg_advisory_lock(4702, 3)"))
             assert scrape(client).sum("line_claims") == 0
         other.dispose()
+
+    def test_says_who_waits_for_tickets_and_for_whom_they_are_held(self, app, client, engine, driver):
+        crowd, event = Crowd(app, client, driver, engine), make_event(engine, capacity=1)
+        holder, first, second = crowd.people(3)
+        holder.book(event.id)
+        first.join(event.id)
+        second.join(event.id)
+        holder.cancel(event.id)
+        found = scrape(client)
+        assert (found("line_waitlist_entries"), found("line_offers_open"), found("line_offers_overdue")) == (
+            1, 1, 0,
+        )  # fmt: skip
+        assert found("line_decided_total", outcome="waitlisted") == 2
+        with transaction(engine) as session:
+            session.execute(text("update offers set expires_at = now()"))
+        app.extensions["guichet"].line_figures._kept_until = 0.0
+        assert scrape(client)("line_offers_overdue") == 1
 
     def test_says_that_it_is_paused(self, client, engine):
         assert scrape(client)("line_paused") == 0

@@ -321,7 +321,8 @@ class TestSoldOut:
         first.book(event.id, 3 if code == "sold_out" else 1)
         key = {"Idempotency_Key": "mine"}
         # the door's snapshot is from before
-        second.decided("POST", f"/api/bookings/{event.id}/book", {"tickets": tickets}, **key)
+        decided = second.decided("POST", f"/api/bookings/{event.id}/book", {"tickets": tickets}, **key)
+        assert decided["links"]["waitlist"] == "/api/waitlist/join"
         answer = second.ask(
             "POST", f"/api/bookings/{event.id}/book", {"tickets": tickets}, **key, Prefer="wait=1"
         )
@@ -348,6 +349,13 @@ class TestSoldOut:
         crowd.look_again()
         assert crowd.person().ask("POST", f"/api/bookings/{event.id}/book", {}).json["code"] == "sales_closed"
         assert waiting.book(event.id, 2)["status"] == "confirmed"
+
+    def test_shows_no_way_where_there_is_none(self, engine, crowd):
+        event = make_event(engine, capacity=1, waitlist_enabled=False)
+        first, second = crowd.people(2)
+        first.book(event.id)
+        decided = second.book(event.id)
+        assert (decided["reason"], "waitlist" in decided["links"]) == ("sold_out", False)
 
 
 class TestIdempotencyKey:
