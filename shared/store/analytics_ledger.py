@@ -1,6 +1,7 @@
 """Reading ledger rows for the roll-ups: figures by event and day, settings, who was active."""
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Any, Final
 
 from sqlalchemy import text
@@ -18,6 +19,10 @@ _SPANS: Final = """
 """
 _OF_SPAN: Final = "d.event_id = s.event_id and d.number > s.after and d.number <= s.up_to"
 
+# A ledger that somebody spoilt is the audit's business: facts that are none are passed over, and stop nobody.
+_UUID: Final = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+_INSTANT: Final = r"^\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{6}Z$"
+
 # Price and currency are the booking's own: an event may change its price, a booking keeps the one it was made at.
 _FIGURES: Final = text(f"""
 with fresh as (
@@ -31,8 +36,10 @@ with fresh as (
     select event_id, day, booking_id, outcome = 'confirmed' as made from fresh
     where outcome in ('confirmed', 'cancelled')
     union all
-    select event_id, day, cast(cancelled as uuid), false
-    from fresh, jsonb_array_elements_text(facts -> 'cancelled') cancelled where kind = 'call_off_slice'
+    select event_id, day, case when cancelled ~ '{_UUID}' then cast(cancelled as uuid) end, false
+    from fresh, jsonb_array_elements_text(
+        case jsonb_typeof(facts -> 'cancelled') when 'array' then facts -> 'cancelled' else '[]' end
+    ) cancelled where kind = 'call_off_slice'
 )
 select c.event_id, c.day, b.currency,
     count(*) filter (where made), coalesce(sum(b.tickets) filter (where made), 0),
@@ -49,12 +56,13 @@ select event_id, day, null, 0, 0, 0, 0, count(*), 0, 0 from fresh where outcome 
 """)  # noqa: S608 - constants only
 
 _SETTINGS: Final = text(f"""
-select distinct on (s.event_id) s.event_id,
-    (cast(d.facts ->> 'starts_at' as timestamptz) at time zone 'UTC')::date,
-    d.facts ->> 'status' = 'scheduled' and not cast(d.facts ->> 'deleted' as boolean),
-    cast(d.facts ->> 'capacity' as integer)
+select distinct on (s.event_id) s.event_id, cast(d.facts ->> 'starts_at' as timestamptz),
+    d.facts ->> 'status' = 'scheduled' and d.facts -> 'deleted' = 'false', cast(d.facts ->> 'capacity' as integer)
 from {_SPANS} cross join lateral (
-    select d.number, d.facts from decisions d where {_OF_SPAN} and d.kind = 'event_set' offset 0
+    select d.number, d.facts from decisions d
+    where {_OF_SPAN} and d.kind = 'event_set' and d.facts ->> 'starts_at' ~ '{_INSTANT}'
+        and d.facts ->> 'capacity' ~ '^[0-9]{{1,8}}$'
+    offset 0
 ) d
 order by s.event_id, d.number desc
 """)  # noqa: S608 - constants only
@@ -144,8 +152,9 @@ def read_ledger(session: Session, spans: Sequence[Span]) -> Rolled:
         money = Money(booked_minor=int(booked), cancelled_minor=int(cancelled))
         if money:
             rolled.add_money(event_id, day, currency, money)
-    for event_id, starts_on, published, capacity in session.execute(_SETTINGS, parameters):
-        rolled.settings[event_id] = EventSettings(starts_on, published, capacity)
+    for event_id, starts_at, published, capacity in session.execute(_SETTINGS, parameters):
+        starts_on = starts_at.astimezone(UTC).date()
+        rolled.settings[event_id] = EventSettings(starts_on, bool(published), capacity)
     return rolled
 
 

@@ -196,3 +196,31 @@ def test_the_schedule_counts_what_nobody_told(engine, settings, redis_client, le
     line.runner.close()
     assert {"drain_outbox", "catch_up_analytics", "count_registrations"} <= set(ran)
     assert rolled(engine) == naive(engine)
+
+
+class TestSpoiltLedgers:
+    """Finding them is the audit's business; counting goes on."""
+
+    @pytest.mark.parametrize(
+        ("kind", "facts"),
+        [
+            ("call_off_slice", '{"cancelled": ["nobody", 7, null]}'),
+            ("call_off_slice", '{"cancelled": "all of them"}'),
+            ("call_off_slice", "{}"),
+            ("event_set", "{}"),
+            ("event_set", '{"starts_at": "soon", "capacity": 5, "status": "scheduled", "deleted": false}'),
+            ("event_set", '{"starts_at": "2030-06-01T18:00:00.000000Z", "capacity": 1e9}'),
+        ],
+    )
+    def test_stop_nobody(self, engine, ledger, tamper, kind, facts):
+        tamper(
+            "update decisions set kind = :kind, facts = cast(:facts as jsonb) where event_id = 7 and number = 8",
+            kind=kind,
+            facts=facts,
+        )
+        tell(engine, 7, 9)
+        assert outbox.drain_once(engine, [roll_up_messages]) == 1
+        with transaction(engine) as session:
+            assert session.scalar(text("select count(*) from outbox")) == 0
+        totals = rolled(engine)["event_totals"][7,]
+        assert (totals["counted_number"], totals["bookings"], totals["capacity"]) == (9, 5, 20)
