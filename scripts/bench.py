@@ -16,7 +16,18 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from scripts.benches import accepts, admin, decisions, depth, end_to_end, idle, process_memory, redis_memory
+from scripts.benches import (
+    accepts,
+    admin,
+    decisions,
+    depth,
+    end_to_end,
+    idle,
+    lists,
+    process_memory,
+    reads,
+    redis_memory,
+)
 from scripts.benches.figures import FALLS_SHORT, PASS, Figure, Measurement
 from scripts.benches.installation import Laboratory
 from scripts.benches.processes import BenchError
@@ -32,6 +43,8 @@ BENCHES: Final[dict[str, Callable[[Laboratory], Measurement]]] = {
     "process-memory": process_memory.measure,
     "idle": idle.measure,
     "admin": admin.measure,
+    "reads": reads.measure,
+    "lists": lists.measure,
 }
 
 

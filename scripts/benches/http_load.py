@@ -73,9 +73,9 @@ def post_request(port: int, path: str, *, token: str, key: str, body: bytes, pre
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def get_request(port: int, path: str) -> bytes:
-    """The bytes of the plainest request there is."""
-    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
+def get_request(port: int, path: str, *headers: str) -> bytes:
+    """The bytes of the plainest request there is, and these header lines."""
+    return "\r\n".join([f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *headers, "", ""]).encode()
 
 
 def run_apart(plan: Plan) -> Outcome:

@@ -5,9 +5,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from redis import Redis
 from sqlalchemy import Engine, text
@@ -15,6 +16,8 @@ from sqlalchemy import Engine, text
 from scripts.audit import run_audit
 from scripts.benches.figures import Measurement
 from scripts.benches.fill import fill
+from scripts.benches.lists_fill import Filled
+from scripts.benches.lists_fill import fill as fill_lists
 from scripts.benches.processes import Process, environment_of
 from scripts.benches.sizes import Sizes
 from scripts.benches.web import Web, find_free_port, has_answered
@@ -90,6 +93,22 @@ class Laboratory:
             found.decide_rest()
             found.audit(measurement)
 
+    @contextmanager
+    def filled(self, events: int, **changes: Any) -> Iterator[tuple["Installation", Filled]]:  # noqa: ANN401 - any setting
+        """An installation with so many events in it, and a Redis of its own; settings may be changed. It has no
+        ledgers, so nothing audits it.
+        """
+        name = f"filled_{events}"
+        with ExitStack() as stack:
+            redis = stack.enter_context(self._redis_server(name))
+            self.postgres.create_database(name, template=_TEMPLATE)
+            stack.callback(self.postgres.drop_database, name)
+            ids = fill_lists(self.postgres.database_url(name), events=events)
+            settings = replace(self._settings(self.postgres.database_url(name), redis.url), **changes)
+            found = Installation(self, settings, redis)
+            stack.callback(found.close)
+            yield found, ids
+
     def _settings(self, database_url: str, redis_url: str) -> Settings:
         """Everything as an installation has it, but limits raised and the sold-out door open, so that everyone
         stands in line.
@@ -105,6 +124,7 @@ class Laboratory:
             user_undecided_max=1_000_000,
             booking_rate_per_second=1e6,
             booking_rate_burst=1_000_000,
+            general_rate_per_minute=1_000_000_000,
             sold_out_door=False,
         )
 

@@ -10,7 +10,18 @@ from typing import Any, Final
 
 import psycopg2
 
-_TABLES: Final = ("users", "events", "bookings")
+_TABLES: Final = (
+    "users",
+    "events",
+    "bookings",
+    "event_days",
+    "event_months",
+    "event_totals",
+    "day_totals",
+    "start_days",
+    "user_days",
+    "activity_days",
+)
 BOOKINGS_PER_EVENT: Final = 5
 RARE_EVENTS: Final = 40  # that have the rare word, however many events there are
 FEW_BOOKINGS: Final = 5
@@ -54,14 +65,19 @@ select
     'Hall ' || (n %% 500) || ', ' || (array['Paris','Lyon','Wien','Köln','Zürich'])[1 + n %% 5],
     (array['music','theatre','sport','art','talk','film','food','games','tech','family'])[1 + (hashint4(n) & 7)],
     'Europe/Paris', t.at, t.at + interval '2 hours', t.at,
-    (n %% 40) * 250, 40,
-    case when t.at between now() and now() + interval '60 days' and n %% 10 <> 0 then 40 else 0 end,
+    (n %% 40) * 250,
+    case when t.at between now() and now() + interval '60 days' and n %% 10 <> 0 then b.tickets else 40 end,
+    b.tickets,
     case when n %% 50 = 0 then 'cancelled' when n %% 50 = 1 then 'draft' else 'scheduled' end,
     (hashint4(n + 3) & 1023) * case when t.at < now() then 5 else 1 end,
     t.at - interval '90 days', t.at - interval '90 days',
     t.at < now() - interval '3 hours'
 from generate_series(1, %(events)s) n,
-    lateral (select now() + (n::float / %(events)s - 0.5) * interval '1461 days') t (at)
+    lateral (select now() + (n::float / %(events)s - 0.5) * interval '1461 days') t (at),
+    lateral (
+        select %(each)s - 1 + (n %% (%(events)s / %(few)s) = 0 and n / (%(events)s / %(few)s) <= %(few)s)::int
+            + (n %% (%(events)s / %(many)s) = 0 and n / (%(events)s / %(many)s) <= %(many)s)::int
+    ) b (tickets)  -- of the live bookings below
 """
 
 _BOOKINGS: Final = """
@@ -84,12 +100,47 @@ from (values ('S', %(few_user)s, %(few)s), ('M', %(many_user)s, %(many)s)) s (pr
     lateral (select now() - interval '90 days' + n * interval '80 days' / %(events)s) t (at)
 """
 
-# What is booked beside the live rows above would be a lie: the sold-out events get one large capacity's worth less.
-_COUNTERS: Final = """
-update events e set booked = b.tickets, capacity = case when e.booked > 0 then b.tickets else 40 end
-from (select event_id, sum(tickets)::int as tickets from bookings where status <> 'cancelled' group by event_id) b
-where b.event_id = e.id
-"""
+# What the roll-ups would have made of the ledgers.
+_ROLL_UPS: Final = (
+    """
+insert into event_days (event_id, day, bookings, tickets, cancellations, tickets_cancelled, impressions)
+select b.event_id, b.created_at::date, count(*), sum(b.tickets), count(*) filter (where b.status = 'cancelled'),
+    coalesce(sum(b.tickets) filter (where b.status = 'cancelled'), 0), max(e.impressions)
+from bookings b join events e on e.id = b.event_id group by 1, 2
+""",
+    """
+insert into event_months (event_id, month, bookings, impressions)
+select event_id, date_trunc('month', day), sum(bookings), sum(impressions) from event_days group by 1, 2
+""",
+    """
+insert into event_totals (event_id, known_number, counted_number, starts_on, published, capacity, bookings, tickets,
+    cancellations, tickets_cancelled)
+select e.id, d.bookings, d.bookings, e.starts_at::date, e.status = 'scheduled', e.capacity, d.bookings, d.tickets,
+    d.cancellations, d.tickets_cancelled
+from events e join (
+    select event_id, sum(bookings) as bookings, sum(tickets) as tickets, sum(cancellations) as cancellations,
+        sum(tickets_cancelled) as tickets_cancelled
+    from event_days group by 1
+) d on d.event_id = e.id
+""",
+    """
+insert into day_totals (day, bookings, tickets, cancellations, tickets_cancelled, impressions)
+select day, sum(bookings), sum(tickets), sum(cancellations), sum(tickets_cancelled), sum(impressions)
+from event_days group by 1
+""",
+    """
+insert into start_days (day, events, capacity, tickets)
+select starts_on, count(*), sum(capacity), sum(tickets - tickets_cancelled) from event_totals where published group by 1
+""",
+    "insert into user_days (user_id, day) select distinct user_id, created_at::date from bookings",
+    """
+insert into activity_days (day, previous_day, users)
+select day, previous_day, count(*) from (
+    select day, coalesce(lag(day) over (partition by user_id order by day), '-infinity') as previous_day from user_days
+) d group by 1, 2
+""",
+    "update analytics_state set history_counted = true, walked_to = (select max(id) from events)",
+)
 
 
 def fill(database_url: str, *, events: int, analyse: bool = True) -> Filled:
@@ -141,7 +192,7 @@ def _fill(cursor: Any, counts: dict[str, int]) -> None:  # noqa: ANN401 - psycop
     indexes = cursor.fetchall()
     for name, _ in indexes:
         cursor.execute(f"drop index {name}")
-    for statement in (_USERS, _EVENTS, _BOOKINGS, _SPECIAL_BOOKINGS, _COUNTERS):
+    for statement in (_USERS, _EVENTS, _BOOKINGS, _SPECIAL_BOOKINGS, *_ROLL_UPS):
         cursor.execute(statement, counts)
     for _, definition in indexes:
         cursor.execute(definition)

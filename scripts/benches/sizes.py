@@ -22,6 +22,8 @@ class Sizes:
     memory_users: int = 12_000  # more than an API process remembers tokens
     idle: int = 300
     admin: int = 200_000  # that wait, that failed, and failed tasks
+    listed: int = 1_000_000  # events, with five times as many bookings, against a hundredth of them
+    reads: int = 20_000  # of one list and one event
 
 
 FULL = Sizes()
@@ -39,6 +41,8 @@ QUICK = Sizes(
     memory_requests=12_000,
     idle=100,
     admin=10_000,
+    listed=50_000,
+    reads=8_000,
 )
 
 

@@ -1,11 +1,14 @@
 """What everybody sees of events comes from memory for a moment; nobody sees what a change has made untrue."""
 
 import gzip
+import http.client
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +20,9 @@ from shared.clock import utc_now
 from shared.db import transaction
 from shared.models import Event, User
 from shared.settings import Settings
-from tests.factories import auth_header, make_event, make_organization, make_user
+from tests.factories import auth_header, bearer, make_event, make_organization, make_user
 from tests.lines import LineDriver
+from tests.web_servers import gunicorn
 
 DESCRIPTION = "Two sets, one break. " * 100
 
@@ -299,3 +303,26 @@ class TestPersonal:
     def test_a_token_that_does_not_count_is_refused(self, client: FlaskClient) -> None:
         assert client.get("/api/events").status_code == 200
         assert client.get("/api/events", headers={"Authorization": "Bearer x"}).status_code == 401
+
+
+class TestTwoProcesses:
+    def test_of_a_real_server_agree_after_a_change(
+        self, settings: Settings, host: User, shown: Event, tmp_path: Path
+    ) -> None:
+        headers = bearer(settings, host)
+        url = f"/api/events/{shown.id}"
+        with gunicorn(replace(settings, read_cache_seconds=1.0), tmp_path / "web.log", processes=2) as port:
+
+            def ask(method: str = "GET", **fields: object) -> tuple[int, str]:
+                """On a connection of its own: whichever process takes it."""
+                connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+                own = {"Content-Type": "application/json", **headers} if fields else {}
+                connection.request(method, url, body=json.dumps(fields) if fields else None, headers=own)
+                answer = connection.getresponse()
+                status, document = answer.status, json.loads(answer.read())
+                connection.close()
+                return status, document["title"]
+
+            for round_ in range(10):
+                assert {ask() for _ in range(8)} == {(200, "Jazz" if round_ == 0 else f"Title {round_ - 1}")}
+                assert ask("PATCH", title=f"Title {round_}")[0] == 200
