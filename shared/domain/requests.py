@@ -166,6 +166,6 @@ def _is_sound(request: Request) -> bool:
         and (request.request_id is None or type(request.request_id) is str)
         and type(request.waitlist) is bool
         and (request.kind not in _IS_SOMEBODYS or request.user_id is not None)
-        and (request.kind not in _ASKS_FOR_TICKETS or bool(request.tickets))
+        and (bool(request.tickets) if request.kind in _ASKS_FOR_TICKETS else request.tickets is None)
         and (request.kind not in _IS_ABOUT_AN_OFFER or request.offer_id is not None)
     )

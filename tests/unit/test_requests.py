@@ -17,6 +17,7 @@ from shared.domain.requests import (
     decode_payload,
     decode_request,
     encode_payload,
+    is_job_id,
 )
 from tests.snapshots import NOW
 
@@ -53,6 +54,17 @@ class TestPayload:
             3,
             NOW,
         )
+
+    @given(user_id=numbers, tickets=st.integers(1, 10), waitlist=st.booleans())
+    def test_of_somebody_who_would_wait_comes_out_as_it_went_in(self, user_id, tickets, waitlist):
+        data = encode_payload(kind="book", event_id=1, user_id=user_id, tickets=tickets, waitlist=waitlist)
+        found = decode(data)
+        assert (found.user_id, found.tickets, found.waitlist) == (user_id, tickets, waitlist)
+
+    @pytest.mark.parametrize("kind", ["accept_offer", "decline_offer", "expire_offer"])
+    def test_about_an_offer_comes_out_as_it_went_in(self, kind):
+        found = decode(encode_payload(kind=kind, event_id=1, user_id=2, offer_id=JOB))
+        assert (found.kind, found.user_id, found.offer_id, found.tickets) == (kind, 2, JOB, None)
 
     def test_of_the_control_plane_names_nobody(self):
         found = decode(encode_payload(kind="call_off", event_id=1, user_id=None))
@@ -95,7 +107,12 @@ class TestPayload:
             {"user_id": []}, {"user_id": 2**63}, {"tickets": False}, {"tickets": 1.0}, {"tickets": 2**31},
             {"tickets": {}}, {"booking_id": "x"}, {"booking_id": 5}, {"booking_id": None}, {"acting_as": []},
             {"acting_as": "root"}, {"request_id": {"a": 1}}, {"kind": "book", "tickets": 0},
-            {"kind": "book"}, {"kind": "book", "tickets": 1, "user_id": None},
+            {"kind": "book"}, {"kind": "book", "tickets": 1, "user_id": None}, {"tickets": 1},
+            {"kind": "book", "tickets": 1, "waitlist": 1}, {"kind": "join_waitlist"},
+            {"kind": "join_waitlist", "tickets": 1, "user_id": None}, {"kind": "leave_waitlist", "user_id": None},
+            {"kind": "accept_offer"}, {"kind": "accept_offer", "offer_id": None}, {"kind": "accept_offer", "offer_id": "x"},
+            {"kind": "accept_offer", "offer_id": str(JOB), "user_id": None},
+            {"kind": "accept_offer", "offer_id": str(JOB), "tickets": 9}, {"kind": "expire_offer"},
         ],
     )  # fmt: skip
     def test_with_a_field_that_no_ledger_could_hold_is_refused(self, fields):
@@ -115,3 +132,11 @@ class TestPayload:
     def test_of_any_bytes_is_a_request_or_an_error_of_one_kind(self, data):
         with contextlib.suppress(PayloadError):
             decode(data)
+
+
+class TestJobId:
+    @pytest.mark.parametrize(
+        ("text", "is_one"), [(str(JOB), True), (JOB.hex, False), ("x", False), ("", False), ("é", False)]
+    )
+    def test_is_a_uuid_in_its_usual_form(self, text, is_one):
+        assert is_job_id(text) is is_one
