@@ -4,7 +4,7 @@ whatever the rules think of it, so that one fault is one finding and not a wrong
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from shared.clock import parse_rfc3339
 from shared.domain import waitlist
@@ -27,8 +27,7 @@ def take_back(snapshot: Snapshot, plan: Plan) -> None:
         snapshot.queues[entry.event_id][entry.tickets - 1].entries.remove(entry)
         snapshot.entries.pop((entry.event_id, entry.user_id), None)
     for entry in plan.offered:  # it still stands in its queue: only a look for the next one takes it out
-        if entry.offer is not None:
-            snapshot.offered.pop(entry.offer.id, None)
+        del snapshot.offered[cast("OfferState", entry.offer).id]
         entry.status, entry.offer = waitlist.WAITING, None
     for ended in plan.ended:
         ended.entry.status = ended.was

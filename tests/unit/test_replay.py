@@ -196,6 +196,7 @@ class TestAForgedRow:
             {"starts_at": "soon"},
             {"starts_at": None},
             {"sales_close_at": "2026-01-01T00:00:00"},
+            {"waitlist_enabled": "yes"},
         ],
     )
     def test_whose_facts_are_not_an_events(self, facts: dict[str, object]) -> None:

@@ -2,13 +2,16 @@
 
 import copy
 import uuid
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from shared.domain import waitlist
 from shared.domain.allocation import decide
+from shared.domain.availability import available_tickets, smallest_waiting
 from shared.domain.requests import Request
+from shared.domain.snapshot import Plan
 from shared.ids import derived_uuid
 from tests.snapshots import NOW, Database, event_state, request, snapshot_of
 
@@ -156,3 +159,78 @@ class TestBookingBesideAnOffer:
         database.decide([books(3, 2), books(2, 2, accepted_at=late)], late)
         assert database.rows[-1].reason == "sold_out"
         assert self.end_of(database) == ("offered", "open")
+
+
+class TestABoundedLook:
+    """A batch has the oldest of each size, and those who ask: nobody may be served in between."""
+
+    @pytest.fixture
+    def database(self) -> Database:
+        """Thirty people wait for the only ticket."""
+        self.booking = books(1, 1)
+        database = Database({1: event_state(capacity=1)})
+        database.decide([self.booking, *joins(*range(10, 40))], NOW)
+        return database
+
+    def test_loads_as_many_as_the_batch_could_serve(self, database):
+        line = [cancels(self.booking)]
+        snapshot = database.load(line)
+        assert [entry.user_id for entry in snapshot.queues[1][0].entries] == list(range(10, 20))
+        assert not snapshot.queues[1][0].complete
+
+    def test_loads_nobody_when_nothing_is_freed(self, database):
+        assert database.load([request(kind="serve_waitlist")]).entries == {}
+
+    def test_leaves_out_of_the_queue_who_asks_from_far_behind(self, database):
+        snapshot = database.load([cancels(self.booking), request(user_id=39)])
+        assert (1, 39) in snapshot.entries
+        assert 39 not in {entry.user_id for entry in snapshot.queues[1][0].entries}
+
+    def test_puts_who_joins_behind_those_who_were_not_loaded(self, database):
+        database.decide([cancels(self.booking), *joins(50)], NOW)
+        database.set_event(1, NOW, capacity=40)
+        database.decide([request(kind="serve_waitlist")], NOW)
+        assert offered_to(database) == [*range(10, 40), 50]
+
+    def test_has_everybody_of_a_short_queue(self, database):
+        snapshot = database.load([request(kind="leave_waitlist", user_id=user) for user in (10, 11, 12)])
+        assert snapshot.queues[1][0].complete
+        assert snapshot.queues[1][1].complete  # nobody waits for two
+
+
+class TestJoin:
+    @pytest.mark.parametrize("missing", ["user_id", "tickets"])
+    def test_needs_a_user_and_tickets(self, missing):
+        database = Database({1: event_state(capacity=1)})
+        database.decide([books(1, 1), *joins(2)], NOW)
+        row = replace(database.rows[-1], **{missing: None})
+        snapshot = database.load([])
+        with pytest.raises(ValueError, match="an entry needs"):
+            waitlist.join(snapshot, Plan(), database.events[1], row)
+
+
+class TestSmallestWaiting:
+    @pytest.mark.parametrize(
+        ("sizes", "smallest"), [((), None), ((1,), 1), ((10,), 10), ((4, 7), 4), (range(1, 11), 1)]
+    )
+    def test_is_the_fewest_tickets_that_somebody_waits_for(self, sizes, smallest):
+        assert smallest_waiting([int(size in sizes) for size in range(1, 11)]) == smallest
+
+    @pytest.mark.parametrize(
+        ("free", "sizes", "enabled", "available"),
+        [
+            (3, (), True, 3), (3, (4,), True, 3), (3, (3,), True, 0), (3, (1, 9), True, 0), (3, (1,), False, 3),
+            (0, (1,), True, 0),
+        ],
+    )  # fmt: skip
+    def test_decides_what_is_available(self, free, sizes, enabled, available):
+        waiting = [int(size in sizes) for size in range(1, 11)]
+        given = {
+            "capacity": free + 3,
+            "booked": 2,
+            "offered": 1,
+            "waitlist_enabled": enabled,
+            "waiting": waiting,
+        }
+        assert available_tickets(**given) == available
+        assert event_state(**given).available == available
