@@ -85,6 +85,11 @@ def _drain_outbox(means: Means) -> None:
     outbox.drain(means.engine, means.handlers)
 
 
+def _retry_outbox(means: Means) -> None:
+    with transaction(means.engine) as session:
+        outbox.retry_set_aside(session)
+
+
 def _announce_sales(means: Means) -> None:
     announcements.announce_open_sales(means.engine)
 
@@ -201,6 +206,7 @@ ENTRIES: Final = (
     Entry("archive_events", 60.0, _archive_events),
     Entry("check_analytics", 21_600.0, _check_analytics),
     Entry("prune_jobs", 600.0, _prune_jobs),
+    Entry("retry_outbox", 3600.0, _retry_outbox),
     Entry("prune", 3600.0, _prune),
     Entry("audit_ledgers", 60.0, _audit_ledgers),
 )

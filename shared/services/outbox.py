@@ -35,6 +35,7 @@ __all__ = [
     "drain_once",
     "look_at_backlog",
     "outbox_warnings",
+    "retry_set_aside",
 ]
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,13 @@ def drain_once(engine: Engine, handlers: Sequence[Handler]) -> int:
         told = [message.id for message in messages if message.id not in failed]
         store.delete_messages(session, told)
     return len(messages)
+
+
+def retry_set_aside(session: Session) -> int:
+    """Has the oldest messages that were set aside handed over once more: this release may be able to handle them.
+    Returns how many; one that still cannot be handled is set aside again. For the schedule.
+    """
+    return store.try_again(session, limit=MESSAGES_MAX)
 
 
 def outbox_warnings(backlog: Backlog) -> dict[str, str]:

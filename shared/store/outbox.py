@@ -22,6 +22,16 @@ where set_aside_at is null and topic = any(:topics) order by id limit :limit for
 )
 _DELETE: Final = text("delete from outbox where id = any(:ids)")
 _SET_ASIDE: Final = text("update outbox set set_aside_at = now(), error = :error where id = :id")
+_TRY_AGAIN: Final = text(
+    """
+with again as (
+    update outbox set set_aside_at = null, error = null
+    where id in (select id from outbox where set_aside_at is not null order by id limit :limit)
+    returning 1
+)
+select count(*) from again
+"""
+)
 _BACKLOG: Final = text(
     """
 select (select count(*) from (select from outbox where set_aside_at is null limit :counted) w) as waiting,
@@ -71,6 +81,12 @@ def delete_messages(session: Session, ids: Sequence[int]) -> None:
 def set_aside(session: Session, message_id: int, error: str) -> None:
     """It cannot be told: kept, and not taken again. One round trip."""
     session.execute(_SET_ASIDE, {"id": message_id, "error": error})
+
+
+def try_again(session: Session, *, limit: int) -> int:
+    """What was set aside is taken once more, the oldest first; returns how many. One round trip."""
+    count: int = session.execute(_TRY_AGAIN, {"limit": limit}).scalar_one()
+    return count
 
 
 def look_at_backlog(session: Session) -> Backlog:

@@ -180,6 +180,15 @@ class TestPoison:
             session.execute(text("update outbox set set_aside_at = null, error = null"))
         assert outbox.drain_once(engine, [told]) == 1
 
+    def test_is_tried_again_by_the_schedule_and_set_aside_again(self, engine, told):
+        ids = self.spoil(engine, told, lambda _: 1 / 0)
+        for still in (True, False):
+            with transaction(engine) as session:
+                assert outbox.retry_set_aside(session) == 1
+            outbox.drain_once(engine, [told, lambda *_: 1 / 0] if still else [told])
+            assert count_messages(engine) == int(still)
+        assert told_ids(engine) == ids
+
     def test_quotes_nobody(self, engine, told, caplog):
         def fail(_session):
             raise ValueError("the secret venue")
