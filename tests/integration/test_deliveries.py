@@ -2,6 +2,7 @@
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from shared.adapters.deliveries import InAppDelivery, RememberedDelivery
 from shared.db import transaction
@@ -83,3 +84,27 @@ class TestEveryDelivery:
     def test_tells_nobody_when_there_is_nothing(self, subject):
         deliver(subject)
         assert subject.told() == {}
+
+
+class TestABatchThatHasTheEvent:
+    """A batch locks the event's row; a foreign key would be checked by locking it too."""
+
+    def deliver_meanwhile(self, engine, notice, user):
+        told = notice(user)
+        with transaction(engine) as batch:
+            batch.execute(text("select from events where id = :id for update"), {"id": told.event_id})
+            with transaction(engine) as session:
+                session.execute(text("set local lock_timeout = '200ms'"))
+                InAppDelivery().deliver(session, [told])
+
+    def test_is_not_waited_for(self, engine, notice):
+        user = make_user(engine)
+        self.deliver_meanwhile(engine, notice, user)
+        with transaction(engine) as session:
+            assert session.scalar(text("select user_id from notifications")) == user.id
+
+    def test_would_be_waited_for_with_a_foreign_key(self, engine, notice):
+        with transaction(engine) as session:
+            session.execute(text("alter table notifications add foreign key (event_id) references events"))
+        with pytest.raises(OperationalError, match="lock timeout"):
+            self.deliver_meanwhile(engine, notice, make_user(engine))
