@@ -17,8 +17,8 @@ _OWN: Final = (
 
 
 def forget(session: Session, user_id: int) -> None:
-    """Deletes what belongs to the account and to nobody else, a slice of each; the rest is left to `forget_closed`.
-    Four round trips.
+    """Deletes what belongs to the account, a slice of each; the rest is left to `forget_closed`, as is a row that
+    somebody has locked: two who follow each other may both leave at once. Four round trips.
     """
     for table, column in _OWN:
         rows = f"select t.ctid from {table} t where t.{column} = :user_id"  # noqa: S608
@@ -34,6 +34,7 @@ def forget_closed(session: Session, *, limit: int) -> int:
 
 
 def _delete(session: Session, table: str, rows: str, limit: int, **parameters: int) -> int:
-    statement = text(f"delete from {table} where ctid = any(array({rows} limit :limit))")  # noqa: S608 - our own names
+    some = f"{rows} limit :limit for update of t skip locked"
+    statement = text(f"delete from {table} where ctid = any(array({some}))")  # noqa: S608 - our own names
     done = session.execute(statement, {**parameters, "limit": limit})
     return cast("CursorResult[Any]", done).rowcount

@@ -109,6 +109,21 @@ class TestAnAccountThatIsClosed:
             following.result(timeout=10)
         assert count(engine, Follow) == 0
 
+    def test_does_not_wait_for_another_that_follows_it_and_is_closed_too(self, engine, settings, pool):
+        """Each deletes what the other wants to delete; in the order of their own, they would wait for each other."""
+
+        def close_other() -> None:
+            with transaction(engine) as session:
+                close(session, bob, settings)
+
+        ada, bob = make_user(engine, role="host"), make_user(engine, role="host")
+        follow(engine, ada, bob)
+        follow(engine, bob, ada)
+        with transaction(engine) as session:
+            close(session, ada, settings)
+            pool.submit(close_other).result(timeout=10)
+        assert count(engine, Follow) == 0
+
     def test_would_be_without_the_lock(self, engine, settings, event, pool, monkeypatch):
         """The negative control: what is written meanwhile stays behind."""
         monkeypatch.setattr(interests, "keep_open", lambda *_: None)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -172,6 +173,12 @@ class TestExport:
             pieces.append(piece)
         assert len(json.loads(b"".join(pieces))["bookings"]) == 3
         assert max(piece.count(b'"reference"') for piece in pieces) == 1
+
+    def test_says_when_nobody_knows_what_stands_in_the_line(self, make_app, settings, engine, ada):
+        app = make_app(replace(settings, redis_url="redis://127.0.0.1:1/0"))
+        answer = app.test_client().get(EXPORT, headers=auth_header(app, ada))
+        assert problem_of(answer) == (503, "line_unavailable")
+        assert "Content-Disposition" not in answer.headers
 
 
 class TestWho:
