@@ -6,8 +6,8 @@ times as long the large one takes. Beside it the same for the statements alone, 
 
 import http.client
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -105,7 +105,11 @@ def measure(laboratory: Laboratory) -> Measurement:
     large = laboratory.sizes.listed
     sizes = (max(large // SMALLER, 200), large)
     with ExitStack() as stack:
-        readers = [stack.enter_context(closing(_Reader(stack, laboratory, events))) for events in sizes]
+        filled = [
+            stack.enter_context(laboratory.filled(events, read_cache_seconds=0.0, web_processes=1))
+            for events in sizes
+        ]
+        readers = [stack.enter_context(_reader(*each)) for each in filled]
         found = [(name, *_compare(call, readers)) for name, call in CALLS.items()]
     slowest = max(found, key=lambda row: row[1])
     return Measurement(
@@ -126,13 +130,10 @@ def measure(laboratory: Laboratory) -> Measurement:
 class _Reader:
     """One database, an API on it, and those who ask."""
 
-    def __init__(self, stack: ExitStack, laboratory: Laboratory, events: int) -> None:
-        self.installation, self.ids = stack.enter_context(
-            laboratory.filled(events, read_cache_seconds=0.0, web_processes=1)
-        )
-        web = stack.enter_context(self.installation.web())
-        self._connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=60)
-        self._headers = _make_headers(self.installation, self.ids)
+    def __init__(self, installation: Installation, ids: Filled, port: int) -> None:
+        self.installation, self.ids = installation, ids
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._headers = _make_headers(installation, ids)
         self._deep = self._walk(DEEP_PAGES)
 
     def time_call(self, call: Call) -> float:
@@ -177,6 +178,12 @@ class _Reader:
         if response.status != http.client.OK:
             raise BenchError(f"{path} answers {response.status}: {body!r}")
         return body
+
+
+@contextmanager
+def _reader(installation: Installation, ids: Filled) -> Iterator[_Reader]:
+    with installation.web() as web, closing(_Reader(installation, ids, web.port)) as reader:
+        yield reader
 
 
 def _compare(call: Call, readers: list[_Reader]) -> tuple[float, str]:
