@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
+import psycopg2
 from psycopg2.errors import UniqueViolation
 from redis import Redis
 from sqlalchemy import Engine
@@ -29,7 +30,7 @@ class LineDriver:
     """A booking worker without its loop: decides when the test says so."""
 
     def __init__(self, settings: Settings, engine: Engine, name: str = "driver") -> None:
-        self.settings = settings
+        self.settings, self.name = settings, name
         self.redis: Redis = make_redis(settings.redis_url)
         self.runner = ScriptRunner(self.redis)
         gate = LineGate(settings, engine, self.redis)
@@ -57,12 +58,21 @@ class LineDriver:
 
     def decide_all(self) -> int:
         """Everything that waits in the held partitions; returns how many requests were decided."""
+        self._speak()
         self.claim()
         decided = 0
         for partition in sorted(self.session.held):
             while isinstance(done := self._decide_again(partition), int):
                 decided += done
         return decided
+
+    def _speak(self) -> None:
+        """A worker pings; a test on a busy machine may be silent until PostgreSQL ends its session: a new one then."""
+        try:
+            self.session.ping()
+        except psycopg2.Error:
+            self.session.close()
+            self.session = ClaimSession(self.settings.database_url, self.name)
 
     def _decide_again(self, partition: int) -> int | str:
         """What the worker's loop does when a request turns out to be decided already: look again."""

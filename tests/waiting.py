@@ -1,5 +1,7 @@
 """People who wait for tickets, over HTTP: what they ask, and what comes of it once the line has moved."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask
@@ -8,7 +10,7 @@ from sqlalchemy import Engine
 
 from shared.models import User
 from tests.factories import auth_header, make_user, make_users
-from tests.lines import LineDriver
+from tests.lines import LineDriver, await_that, worker_process
 
 AT_ONCE = {"Prefer": "wait=0"}
 
@@ -77,6 +79,14 @@ class Crowd:
     def look_again(self) -> None:
         """The door sees what was decided, without waiting for its next turn."""
         self.app.extensions["guichet"].snapshots.refresh_once()
+
+    @contextmanager
+    def worker(self) -> Iterator[None]:
+        """A worker process that is ready to decide, instead of the driver, which lets go for good."""
+        self.driver.close()
+        with worker_process(self.driver.settings):
+            await_that(lambda: self.client.get("/readyz").status_code == 200, what="a worker that is ready")
+            yield
 
     def _person(self, user: User) -> Person:
         return Person(self.app, self.client, self.driver, user)

@@ -13,7 +13,7 @@ from api.auth import Identity, current_identity, require_actor
 from api.container import Container, get_container
 from api.contract import Answer, describe
 from api.line_answers import UNDECIDED_EXAMPLE
-from api.line_requests import get_status, read_document
+from api.line_responses import get_status, read_document
 from api.parsing import load_query
 from api.responses import NO_STORE, json_response
 from api.schemas.request_documents import RequestStatusDocument, RequestStatusListDocument
