@@ -16,7 +16,7 @@ from api.responses import NO_STORE
 from shared.db import Engine, Session, transaction
 from shared.store.paging import Page, PageRequest
 
-# Five to ten milliseconds of this process' time, in which nobody else is answered; and 50 to 200 KB of text.
+# Some ten milliseconds of this process' time, in which nobody else is answered; and 50 to 200 KB of text.
 ROWS: Final = 500
 
 Read = Callable[[Session, PageRequest], Page]

@@ -1,6 +1,5 @@
 """Interest in an event before its sale: asking to be told, one's own, and who asked for its host."""
 
-from dataclasses import replace
 from typing import Final
 
 from flask import Blueprint, Response
@@ -27,7 +26,7 @@ from api.schemas.requests import EmptySchema
 from shared.db import transaction
 from shared.services import interests
 from shared.store.events import make_event_row
-from shared.store.interests import list_interested, list_interests
+from shared.store.interests import count_interested, list_interested, list_interests
 
 blueprint = Blueprint("interests", __name__)
 
@@ -84,18 +83,19 @@ def remove(event_id: int) -> Response:
     path=_PATH,
     query=InterestedListSchema,
     answers={
-        200: Answer("A page of people; `total` is always there.", InterestedListDocument, headers=_LISTED)
+        200: Answer("A page of people, and how many there are.", InterestedListDocument, headers=_LISTED)
     },
     problems=("forbidden", "event_not_found"),
 )
 def interested(event_id: int) -> Response:
     """Counts and lists who wants to be told, the first who asked first; for who manages the event."""
-    asked = replace(page_request(load_query(_INTERESTED), INTERESTED_SORTS), with_total=True)
+    asked = page_request(load_query(_INTERESTED), INTERESTED_SORTS)
     with transaction(get_container().engine) as session:
         event = get_managed_event(session, require_actor(session), event_id)
         page = list_interested(session, event_id=event.id, page=asked)
+        count = count_interested(session, event.id)
     document, headers = list_document([interested_document(row) for row in page.rows], page, asked)
-    return json_response(document, headers={**headers, **NO_STORE})
+    return json_response({**document, "interested_count": count}, headers={**headers, **NO_STORE})
 
 
 @blueprint.get("/interests")

@@ -80,7 +80,15 @@ class InterestedDocument(StrictSchema):
 
 
 InterestListDocument: Final = list_document_of(InterestDocument)
-InterestedListDocument: Final = list_document_of(InterestedDocument)
+
+
+class InterestedListDocument(list_document_of(InterestedDocument)):  # type: ignore[misc]
+    """One page of those who are interested in an event."""
+
+    interested_count = StrictInteger(
+        required=True, minimum=0, metadata=about("How many there are, on every page, exactly.", 1318)
+    )
+
 
 _SHORT: Final = tuple(ShortEventDocument().fields)
 

@@ -5,7 +5,7 @@ from typing import Any, Final, cast
 from sqlalchemy import CursorResult, text
 from sqlalchemy.orm import Session
 
-# Rows of a table in one statement: some 50 ms. A host may have a million followers.
+# Rows of a table in one statement, while somebody waits for the answer. A host may have a million followers.
 SLICE: Final = 10_000
 
 _OWN: Final = (

@@ -44,7 +44,7 @@ def list_interests(session: Session, *, user_id: int, page: PageRequest) -> Page
 def list_interested(session: Session, *, event_id: int, page: PageRequest) -> Page:
     """Who is interested in an event: `user_id`, `user_name`, `created_at`. One round trip, two with a total."""
     query = ListQuery(
-        # no join: a total counts in the index alone
+        # no join: what is counted stands in the index alone
         columns="i.user_id, (select u.name from users u where u.id = i.user_id) as user_name, i.created_at",
         tables="interests i",
         conditions=["i.event_id = :event_id"],
@@ -61,3 +61,10 @@ def prune_interests(session: Session, limit: int) -> int:
     """
     deleted: int = session.execute(_PRUNE, {"limit": limit}).scalar_one()
     return deleted
+
+
+def count_interested(session: Session, event_id: int) -> int:
+    """How many are interested in an event. One round trip; reads as many index entries."""
+    statement = text("select count(*) from interests where event_id = :event_id")
+    found: int = session.execute(statement, {"event_id": event_id}).scalar_one()
+    return found
