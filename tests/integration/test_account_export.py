@@ -6,17 +6,20 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, update
+from sqlalchemy import Engine, func, text, update
 
 from api import streaming
+from api.routes.account_export import _LISTS, Reader
 from shared.clock import utc_now
 from shared.db import transaction
 from shared.ids import uuid7
 from shared.models import Event, Notification, Offer, User, WaitlistEntry
+from shared.store.paging import Page, PageRequest, Position
 from tests.account_calls import bearer, log_in
 from tests.event_calls import add_booking, problem_of
 from tests.factories import PASSWORD, auth_header, make_event, make_organization, make_user
 from tests.lines import LineDriver
+from tests.plans import indexes_of
 
 EXPORT = "/api/auth/export"
 LISTS = {
@@ -187,3 +190,53 @@ class TestWho:
         with transaction(engine) as session:
             session.execute(update(User).where(User.id == ada.id).values(deleted_at=func.now()))
         assert problem_of(client.get(EXPORT, headers=as_ada)) == (401, "unauthenticated")
+
+
+FILL = """
+set local session_replication_role = replica;
+insert into users (name, email, role) select 'p', n || '@x', 'host' from generate_series(1, 10000) n;
+insert into events (host_id, title, time_zone, starts_at, ends_at, sales_close_at, capacity, status)
+    select case when id % 5 = 0 then :ada else id end, 'e', 'UTC', t, t, t, 1, 'scheduled'
+    from (select id, now() + id * interval '1 minute' as t from users) later;
+insert into bookings (id, reference, event_id, user_id, job_id, tickets, status, price_minor, currency, arrival,
+    created_at) select md5('b' || id)::uuid, id::text, id, host_id, md5('j' || id)::uuid, 1, 'confirmed', 0, 'EUR', 1,
+    now() from events;
+insert into decisions (job_id, event_id, number, kind, user_id, outcome, available_after, facts, accepted_at,
+    decided_at, hash) select job_id, event_id, 2, 'book', user_id, 'confirmed', 0, '{}', now(), now(), '' from bookings;
+insert into waitlist_entries (id, event_id, user_id, job_id, number, tickets, status, created_at)
+    select id, event_id, user_id, job_id, 1, 1, 'offered', now() from bookings;
+insert into offers (id, entry_id, event_id, user_id, tickets, status, expires_at, created_at)
+    select id, id, event_id, user_id, 1, 'open', now(), now() from waitlist_entries;
+insert into interests (event_id, user_id) select event_id, user_id from bookings;
+insert into follows (host_id, user_id) select id, :ada from users where id <> :ada;
+insert into notifications (id, user_id, kind, cause, event_id) select id, user_id, 'sales_open', id::text, event_id
+    from bookings;
+insert into audit_log (id, actor_id, action, target_type, target_id) select id, user_id, 'x', 'y', 'z' from bookings;
+"""
+FILLED = (
+    *("users", "events", "bookings", "decisions", "waitlist_entries", "offers", "interests", "follows"),
+    *("notifications", "audit_log"),
+)
+
+
+class TestPlans:
+    def test_every_page_of_every_list_reads_what_it_shows(self, engine, ada):
+        with transaction(engine) as session:
+            session.execute(text(FILL), {"ada": ada.id})
+            for table in FILLED:
+                session.execute(text(f"analyze {table}"))
+        whole = {f"seq scan of {table}" for table in FILLED}
+        for name, (read, _) in _LISTS.items():
+            first = PageRequest(sort="", limit=100)
+            found, after = plan_of(engine, read, ada, first)
+            assert (name, found & whole) == (name, set())
+            if after is not None:
+                found, _ = plan_of(engine, read, ada, replace(first, after=after))
+                assert (name, found & whole) == (name, set())
+
+
+def plan_of(engine: Engine, read: Reader, user: User, asked: PageRequest) -> tuple[set[str], Position | None]:
+    """What the page is read by, and where the next one starts."""
+    pages: list[Page] = []
+    found = indexes_of(engine, lambda session: pages.append(read(session, user.id, asked)))
+    return found, pages[0].next
