@@ -1,13 +1,16 @@
 """What crash tests share."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 
 import pytest
 from sqlalchemy import Engine
 
 from shared.db import make_engine
+from shared.line import keys
 from shared.settings import Settings
-from tests.crash.flows import Desk, opened_desk
+from tests.crash.flows import Desk, opened_desk, recover
+from tests.crash.lives import Lives, started_lives
 from tests.lines import LineDriver
 
 
@@ -33,3 +36,34 @@ def own_desk(own_settings: Settings) -> Iterator[Desk]:
     with opened_desk(own_settings, engine) as desk:
         yield desk
     engine.dispose()
+
+
+@pytest.fixture
+def lives(settings: Settings) -> Iterator[Lives]:
+    """Workers that die where the test says so."""
+    with started_lives(settings) as lives:
+        yield lives
+
+
+@pytest.fixture
+def sweep(desk: Desk, lives: Lives, settings: Settings, engine: Engine) -> Callable[..., list[str]]:
+    """Asks, lets a worker die at its first call, its second, … until one survives; recovers every time."""
+
+    def run(ask: Callable[[], None], *, prelude: int = 0, **order: object) -> list[str]:
+        points: list[str] = []
+        for at in itertools.count(1):
+            ask()
+            # Workers killed a moment ago still count as alive, and would be left a share of the partitions.
+            desk.redis.delete(keys.LIVE_WORKERS)
+            for _ in range(prelude):
+                assert lives.live(at=7, when="before", batches_only=True).killed_at is not None
+                desk.redis.delete(keys.LIVE_WORKERS)
+            life = lives.live(at=at, **order)
+            recover(settings, engine)
+            assert desk.count_undecided() == 0
+            if life.killed_at is None:
+                return points
+            points.append(life.killed_at)
+        raise AssertionError
+
+    return run

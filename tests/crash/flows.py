@@ -96,13 +96,17 @@ class Desk:
 
     def call_off(self, event_id: int, *, put: bool = True) -> uuid.UUID:
         """Its host calls the event off; the job id, which stands in the line at once when `put`."""
+        return self.change(event_id, put=put, status="cancelled")
+
+    def change(self, event_id: int, *, put: bool = True, **values: Any) -> uuid.UUID:
+        """Its host changes the event, and a request follows from it: its job id, in the line at once when `put`."""
         (row,) = self.query("select host_id from events where id = :id", id=event_id)
         with transaction(self.engine) as session:
             (job_id,) = events.change_event(
                 session,
                 actor=Actor(row.host_id, "host"),
                 event_id=event_id,
-                values={"status": "cancelled"},
+                values=values,
                 whole=False,
                 versions=None,
                 request_id=None,

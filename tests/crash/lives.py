@@ -27,7 +27,7 @@ class Lives:
         self._process = process
 
     def live(self, **order: Any) -> Life:
-        """One life, see `mortal_worker.py`: `at`, `when`, `batches_only`, `user`, `slice_size`."""
+        """One life, see `mortal_worker.py`: `at`, `when`, `batches_only`, `user`, `slice_size`, `offers_max`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(order) + "\n")

@@ -18,7 +18,7 @@ import psycopg2.extensions
 from redis.connection import UnixDomainSocketConnection
 
 import worker.batch
-from shared.domain import allocation
+from shared.domain import allocation, waitlist
 from shared.line.client import _script
 from shared.line.inspect import count_undecided
 from shared.settings import Settings, load_settings
@@ -130,6 +130,7 @@ def live(settings: Settings, order: dict[str, Any]) -> NoReturn:
         arm_in_batches(death)
     if "user" in order:
         die_of_user(death, order["user"])
+    waitlist.OFFERS_MAX = order.get("offers_max", waitlist.OFFERS_MAX)  # type: ignore[misc]
     worker.batch.CALL_OFF_SLICE_SIZE = order.get("slice_size", worker.batch.CALL_OFF_SLICE_SIZE)
     booking_worker = make_booking_worker(settings, "mortal", os.getpid())
     deadline = time.monotonic() + LIFE_SECONDS

@@ -1,15 +1,12 @@
 """A worker is killed with SIGKILL before or after every single call of its life; another recovers."""
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import Engine
 
-from shared.line import keys
 from shared.settings import Settings
 from tests.crash.flows import Desk, recover
-from tests.crash.lives import Lives, started_lives
 from worker import batch
 
 # What a sweep must have died at, or it has not tried what it says.
@@ -21,36 +18,6 @@ BATCH_STEPS = (
     "commit",
     "EVALSHA reply",
 )
-
-
-@pytest.fixture
-def lives(settings: Settings) -> Iterator[Lives]:
-    with started_lives(settings) as lives:
-        yield lives
-
-
-@pytest.fixture
-def sweep(desk: Desk, lives: Lives, settings: Settings, engine: Engine) -> Callable[..., list[str]]:
-    """Asks, lets a worker die at its first call, its second, … until one survives; recovers every time."""
-
-    def run(ask: Callable[[], None], *, prelude: int = 0, **order: object) -> list[str]:
-        points: list[str] = []
-        for at in itertools.count(1):
-            ask()
-            # Workers killed a moment ago still count as alive, and would be left a share of the partitions.
-            desk.redis.delete(keys.LIVE_WORKERS)
-            for _ in range(prelude):
-                assert lives.live(at=7, when="before", batches_only=True).killed_at is not None
-                desk.redis.delete(keys.LIVE_WORKERS)
-            life = lives.live(at=at, **order)
-            recover(settings, engine)
-            assert desk.count_undecided() == 0
-            if life.killed_at is None:
-                return points
-            points.append(life.killed_at)
-        raise AssertionError
-
-    return run
 
 
 def ask_for_everything(desk: Desk, event: int, other: int) -> None:

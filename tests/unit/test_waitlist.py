@@ -53,7 +53,8 @@ class TestWhatARequestFrees:
         database = Database({1: event_state(capacity=5)})
         database.decide([first, *joins(2, tickets=4), *joins(3, 4, 5, 6, tickets=2)], NOW)
         assert offered_to(database) == []
-        database.decide([cancels(first), books(2, 1)], NOW)
+        database.decide([cancels(first)], NOW)
+        database.decide([books(2, 1)], NOW)
         assert offered_to(database) == [2, 3, 4]
         assert database.events[1].available == 0
 
@@ -64,6 +65,16 @@ class TestWhatARequestFrees:
         database.decide([first, *joins(2, 3, 4, 5, tickets=3)], NOW)
         database.decide([books(2, 1), books(3, 1), cancels(first)], NOW)
         assert offered_to(database) == [4, 5]
+
+    def test_is_offered_when_two_give_up_more_than_one_booking_can_free(self):
+        first = books(1, 10)
+        database = Database({1: event_state(capacity=20, max_per_booking=10)})
+        second = books(9, 10)
+        database.decide([first, second, *joins(2, 3, tickets=9), *joins(*range(20, 30), tickets=3)], NOW)
+        database.decide([cancels(first), cancels(second)], NOW)
+        assert offered_to(database) == [2, 3]
+        database.decide([books(2, 1), books(3, 1)], NOW)
+        assert offered_to(database) == [2, 3, *range(20, 26)]
 
     def test_is_offered_after_each_of_many_cancellations_in_one_batch(self):
         bookings = [books(user, 2) for user in range(1, 31)]
@@ -76,6 +87,21 @@ class TestWhatARequestFrees:
             singly.decide([one], NOW)
         assert offered_to(database) == list(range(100, 160))
         assert database.rows == singly.rows
+
+
+class TestOffer:
+    def test_holds_its_tickets_for_an_hour_and_never_after_the_start(self):
+        for starts_in, holds in (
+            (timedelta(minutes=30), timedelta(minutes=30)),
+            (timedelta(days=1), timedelta(hours=1)),
+        ):
+            booking = books(1, 1)
+            database = Database({1: event_state(capacity=1, starts_at=NOW + starts_in)})
+            database.decide([booking, *joins(2)], NOW)
+            database.decide([replace(cancels(booking), acting_as="host")], NOW)
+            (entry,) = database.entries.values()
+            assert entry.offer is not None
+            assert entry.offer.expires_at == NOW + holds
 
 
 class TestTransaction:
@@ -191,6 +217,13 @@ class TestABoundedLook:
         database.set_event(1, NOW, capacity=40)
         database.decide([request(kind="serve_waitlist")], NOW)
         assert offered_to(database) == [*range(10, 40), 50]
+
+    def test_does_not_line_up_who_joins_right_behind_the_last_that_was_loaded(self, database):
+        line = [*joins(50), cancels(self.booking)]
+        snapshot = database.load(line)
+        decide(snapshot, line[:1], NOW)
+        assert (1, 50) in snapshot.entries
+        assert [entry.user_id for entry in snapshot.queues[1][0].entries] == list(range(10, 20))
 
     def test_has_everybody_of_a_short_queue(self, database):
         snapshot = database.load([request(kind="leave_waitlist", user_id=user) for user in (10, 11, 12)])
