@@ -13,7 +13,10 @@ from sqlalchemy import Engine, event, text
 from scripts.benches.lists_fill import COMMON_WORD, RARE_WORD, Filled, fill
 from scripts.embedded.postgres import EmbeddedPostgres
 from scripts.migrate import migrate
+from shared.clock import utc_now
 from shared.db import make_engine, transaction
+from shared.domain.analytics import make_period
+from shared.services.analytics_answers import read_dashboard, read_event_stats, read_period
 from shared.store.bookings import list_bookings
 from shared.store.event_bookings import list_attendees, list_registrations
 from shared.store.events import EventFilters, find_event, list_events
@@ -21,7 +24,7 @@ from shared.store.paging import PageRequest, Position
 from tests.conftest import PARTITIONS
 
 EVENTS = 20_000
-LARGE = {"events", "bookings"}
+LARGE = {"events", "bookings", "event_totals", "event_days"}
 SORTS = {"starts_at": False, "created_at": True, "title": False, "popularity": True, "price": False}
 
 
@@ -160,6 +163,14 @@ class TestLists:
         assert_no_table_is_read(
             engine, lambda session: list_registrations(session, user_id=ids.few_user_id, page=page)
         )
+
+    def test_of_figures(self, filled: tuple[Engine, Filled]) -> None:
+        engine, ids = filled
+        today = utc_now().date()
+        assert_no_table_is_read(engine, lambda session: read_dashboard(session, today))
+        period = make_period(None, None, today)
+        assert_no_table_is_read(engine, lambda session: read_event_stats(session, ids.event_id, period))
+        assert_no_table_is_read(engine, lambda session: read_period(session, period))
 
     def test_would_read_the_table_without_its_index(self, filled: tuple[Engine, Filled]) -> None:
         """The negative control: what no index serves is seen here."""
