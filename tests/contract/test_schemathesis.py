@@ -204,6 +204,8 @@ def aim(world: World, caller: User | None, case: Case, *, with_example: bool) ->
             if value is not None:
                 case.body[name] = value
         case.headers.pop("If-Match", None)  # an example's version is not that of the event
+        for name in ("Idempotency-Key", "X-Idempotency-Key"):  # and its key was used for another request
+            case.headers.pop(name, None)
 
 
 def is_valid(case: Case, location: ParameterLocation) -> bool:
