@@ -18,9 +18,11 @@ from tests.lines import LineDriver
 
 BODY: Final = {"title": "Jazz", "starts_at": "2030-06-01T18:00:00Z", "capacity": 9, "status": "scheduled"}
 
-# POSTs that make nothing which a repeated one would make twice: they end something, or steer. rq-dashboard's are
-# refused.
-NOT_CREATING: Final = ("accounts.", "admin_", "console.", "rq_dashboard.")
+# POSTs that make nothing which a repeated one would make twice: they end something, steer, or say what is so already.
+# rq-dashboard's are refused.
+NOT_CREATING: Final = (
+    *("accounts.", "admin_", "console.", "follows.", "interests.", "notifications.", "rq_dashboard."),
+)
 
 PAGES_MAX: Final = 50
 
@@ -35,6 +37,8 @@ LISTS: Final = (
     "/api/bookings/history",
     "/api/bookings?event_id={event}",
     "/api/bookings/requests",
+    "/api/waitlist",
+    "/api/events/{event}/waitlist",
 )
 
 PERSONAL: Final = (
@@ -45,6 +49,8 @@ PERSONAL: Final = (
     "/api/events/user/registrations",
     "/api/events/{event}/check-registration",
     "/api/events/{event}/bookings",
+    "/api/waitlist",
+    "/api/events/{event}/waitlist",
 )
 
 
@@ -56,15 +62,24 @@ class Box:
         self.app, self.engine, self.client = app, engine, app.test_client()
         self.driver = LineDriver(settings, engine)
         self.host = make_user(engine, role="host")
-        self.event = make_event(engine, host=self.host)
+        self.event = make_event(engine, host=self.host, capacity=10)
 
     def fill(self) -> None:
-        """Five bookings of the event, and five of the host's own of other events."""
+        """Five bookings of the event, and five of the host's own of other events; and as many places on waitlists."""
         for guest in make_users(self.engine, 5):
             self.book(self.event, guest)
+        for guest in make_users(self.engine, 5):
+            self.join(self.event, guest, tickets=10)
         for _ in range(5):
             self.book(make_event(self.engine), self.host)
+            self.join(make_event(self.engine, capacity=1), self.host, tickets=2)
         self.driver.decide_all()
+
+    def join(self, event: Event, who: User, *, tickets: int) -> None:
+        headers = {**auth_header(self.app, who), "Prefer": "wait=0"}
+        body = {"event_id": event.id, "tickets": tickets}
+        answer = self.client.post("/api/waitlist/join", json=body, headers=headers)
+        assert answer.status_code == 202, answer.text
 
     def book(self, event: Event, who: User, **headers: str) -> TestResponse:
         path = f"/api/bookings/{event.id}/book"
@@ -173,6 +188,8 @@ class TestIdempotencyKey:
             ("/api/bookings", {"event_id": 0, "tickets": 1}, {"event_id": 0, "tickets": 2}),
             ("/api/bookings/{event}/book", {}, {"tickets": 2}),
             ("/api/events/{event}/register", {"tickets": 1}, {"tickets": 2}),
+            ("/api/events/{event}/register", {"waitlist": True}, {"waitlist": False}),
+            ("/api/waitlist/join", {"event_id": 0, "tickets": 1}, {"event_id": 0, "tickets": 2}),
         ],
     )
     def test_a_repeated_post_makes_nothing_more(self, box, path, body, other):
