@@ -5,6 +5,7 @@ document says. Every operation, as nobody, a user, a host and an admin; with ids
 """
 
 import copy
+import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -126,10 +127,16 @@ def call_everything(
             )
         )
         random.Random(f"{actor} {operation.label}").shuffle(edges)
-        for case in edges[: quota // 2]:
-            make_call(world, tally, actor, case)
+        for turn, case in enumerate(edges[: quota // 2]):
+            make_call(world, tally, actor, case, turn)
         for mode in MODES if has_something_to_get_wrong(operation) else MODES[:1]:
-            make_up(operation, mode, quota // 4, lambda case: make_call(world, tally, actor, case))
+            # From 1 on: most of what is valid is about things that exist, every third time the document's example.
+            turns = itertools.count(1)
+
+            def call(case: Case, turns: Iterator[int] = turns) -> None:
+                make_call(world, tally, actor, case, next(turns))
+
+            make_up(operation, mode, quota // 4, call)
     return tally
 
 
@@ -160,14 +167,14 @@ def make_up(operation: APIOperation, mode: GenerationMode, count: int, call: Cal
         assert mode is GenerationMode.NEGATIVE, operation.label  # such as a path where any word will do
 
 
-def make_call(world: World, tally: Tally, actor: str, case: Case) -> None:
-    """One call, two times out of three about things that exist."""
+def make_call(world: World, tally: Tally, actor: str, case: Case, turn: int) -> None:
+    """The call of that turn of its operation, two times out of three about things that exist."""
     operation_id = case.operation.definition.raw["operationId"]
     caller = world.choose_caller(actor, operation_id)
-    if tally.calls % 3:
-        aim(world, caller, case, with_example=tally.calls % 3 == 2)
+    if turn % 3:
+        aim(world, caller, case, with_example=turn % 3 == 1)
     headers = {
-        "Accept": ACCEPTED[tally.calls % 2],
+        "Accept": ACCEPTED[turn % 2],
         "Accept-Encoding": "identity",  # schemathesis does not unpack what comes through WSGI
         **world.log_in(caller),
     }
