@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Engine, text
 
-from shared.domain.allocation import decide, decide_call_off_slice
+from shared.domain.allocation import decide, decide_slice
 from shared.domain.drain import DrainMark, drain_facts, set_drain
 from shared.domain.ledger import DRAIN, EVENT_SET, GENESIS, OFFER, LedgerRow, event_set_facts
 from shared.domain.outcomes import CANCELLED, DONE, Verdict
@@ -126,7 +126,7 @@ class TruthfulLedger:
             entries = list(self.snapshot.entries.values())[:slice_size]
             if not live and not entries:
                 break
-            plan = decide_call_off_slice(self.snapshot, request, live[:slice_size], entries, self.now)
+            plan = decide_slice(self.snapshot, request, live[:slice_size], entries, self.now)
             self.cancelled_at.update((booking.id, self.now) for booking in plan.cancelled)
             self.rows += plan.rows
         self._decide(request)

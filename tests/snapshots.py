@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.domain.allocation import decide, decide_call_off_slice
+from shared.domain.allocation import decide, decide_slice
 from shared.domain.drain import DrainMark, drain_facts, set_drain
 from shared.domain.ledger import DRAIN, EVENT_SET, GENESIS, OFFER, LedgerRow, event_set_facts
 from shared.domain.outcomes import DONE, Verdict
@@ -148,7 +148,7 @@ class Database:
             snapshot.live |= {(one.event_id, one.user_id): one for one in bookings}
             if not bookings and not entries:
                 break
-            self._write(snapshot, decide_call_off_slice(snapshot, call_off, bookings, entries, now))
+            self._write(snapshot, decide_slice(snapshot, call_off, bookings, entries, now))
         self.decide([call_off], now)
 
     def drain(self, event_id: int, mark: DrainMark) -> None:

@@ -15,9 +15,9 @@ from typing import Final
 
 import psycopg2
 
-from shared.domain.allocation import CALL_OFF_SLICE_SIZE, PoisonError, decide, decide_call_off_slice
+from shared.domain.allocation import SLICE_SIZE, PoisonError, decide, decide_slice
 from shared.domain.ledger import LedgerRow
-from shared.domain.requests import CALL_OFF, Request
+from shared.domain.requests import SLICED_KINDS, Request
 from shared.domain.results import result_document
 from shared.domain.snapshot import BookingState, Terms
 from shared.ids import booking_reference
@@ -171,8 +171,8 @@ class BatchRunner:
         if not part:
             session.rollback()
             return decisions
-        if part[0].kind == CALL_OFF:
-            self._call_off(session, claim, part[0], decisions)
+        if part[0].kind in SLICED_KINDS:
+            self._work_off(session, claim, part[0], decisions)
         else:
             self._decide_part(session, claim, part, decisions)
         return decisions
@@ -191,7 +191,7 @@ class BatchRunner:
             return batches.find_recorded(session.cursor, job_ids)
 
     def _next_part(self, claim: Claim, taken: Taken, fresh: list[Request]) -> list[Request]:
-        """What this transaction decides: all, or up to a call-off, or one request when processes have died."""
+        """What this transaction decides: all, or up to a request of slices, or one when processes have died."""
         alone = self._alone.get(claim.partition, set())
         if taken.alone or taken.deaths >= DEATHS_BEFORE_ALONE:
             alone.update(request.job_id for request in fresh)
@@ -202,8 +202,9 @@ class BatchRunner:
         self._alone.pop(claim.partition, None)
         seen: set[uuid.UUID] = set()
         for index, request in enumerate(fresh):
-            # A call-off is decided by itself; an id that stands in the line twice waits for its first decision.
-            if request.kind == CALL_OFF or request.job_id in seen:
+            # What is worked off in slices is decided by itself; an id that stands in the line twice waits for its
+            # first decision.
+            if request.kind in SLICED_KINDS or request.job_id in seen:
                 return fresh[: max(index, 1)]
             seen.add(request.job_id)
         return fresh
@@ -267,17 +268,15 @@ class BatchRunner:
         else:
             self._alone.setdefault(claim.partition, set()).update(request.job_id for request in part)
 
-    def _call_off(self, session: ClaimSession, claim: Claim, request: Request, decisions: Decisions) -> None:
-        """One slice of a call-off, or its last row when nothing is booked and nobody waits any more."""
+    def _work_off(self, session: ClaimSession, claim: Claim, request: Request, decisions: Decisions) -> None:
+        """One slice of a call-off or of ending a waitlist, or its own row, the last, when nothing is left to do."""
         with DB_QUERIES.time(_LOAD):
-            snapshot, bookings, entries, now = batches.load_call_off(
-                session.cursor, request, CALL_OFF_SLICE_SIZE
-            )
+            snapshot, bookings, entries, now = batches.load_slice(session.cursor, request, SLICE_SIZE)
         if not (bookings or entries) or request.job_id in self._quarantine:
             self._decide_part(session, claim, [request], decisions)
             return
         try:
-            plan = decide_call_off_slice(snapshot, request, bookings, entries, now)
+            plan = decide_slice(snapshot, request, bookings, entries, now)
         except MemoryError:
             raise
         except Exception as error:

@@ -77,6 +77,10 @@ def _expire_offers(means: Means) -> None:
     offers.expire_offers(means.engine, means.line)
 
 
+def _end_waitlists(means: Means) -> None:
+    offers.end_waitlists(means.engine, means.line)
+
+
 def _serve_waitlists(means: Means) -> None:
     offers.serve_waitlists(means.engine, means.line)
 
@@ -194,6 +198,7 @@ ENTRIES: Final = (
     Entry("put_control_requests", 1.0, _put_control_requests),
     Entry("expire_offers", 1.0, _expire_offers),
     Entry("serve_waitlists", 5.0, _serve_waitlists),
+    Entry("end_waitlists", 30.0, _end_waitlists),
     Entry("drain_outbox", 1.0, _drain_outbox),
     Entry("announce_sales", 1.0, _announce_sales),
     Entry("warn_of_expiring_offers", 10.0, _warn_of_expiring_offers),

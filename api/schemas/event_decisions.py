@@ -9,12 +9,12 @@ from api.fields import InstantText, about
 from api.paging import list_document_of
 from api.parsing import StrictInteger, StrictSchema
 from shared.clock import rfc3339
-from shared.domain.ledger import CALL_OFF_SLICE, DRAIN, EVENT_SET
+from shared.domain.ledger import CALL_OFF_SLICE, DRAIN, END_WAITLIST_SLICE, EVENT_SET, OFFER
 from shared.domain.outcomes import CONFIRMED, REASONS, Outcome
 from shared.domain.requests import BOOK, KINDS
 from shared.store.events import EventRow
 
-_KINDS: Final = (*KINDS, EVENT_SET, CALL_OFF_SLICE, DRAIN)
+_KINDS: Final = (*KINDS, EVENT_SET, OFFER, CALL_OFF_SLICE, END_WAITLIST_SLICE, DRAIN)
 
 
 def _hash_field() -> fields.String:

@@ -53,7 +53,7 @@ alter table control_requests
     add column offer_id uuid references offers,
     drop constraint control_requests_kind_check,
     add constraint control_requests_kind_check
-        check (kind in ('call_off', 'cancel', 'leave_waitlist', 'expire_offer', 'serve_waitlist'));
+        check (kind in ('call_off', 'cancel', 'leave_waitlist', 'expire_offer', 'serve_waitlist', 'end_waitlist'));
 create unique index control_requests_one_expiry_key on control_requests (offer_id)
     where kind = 'expire_offer' and decided_at is null;
 
@@ -94,7 +94,7 @@ alter table events
     drop column waitlist_enabled,
     drop column waiting,
     add constraint events_never_oversold check (booked between 0 and capacity);
-delete from control_requests where kind in ('leave_waitlist', 'expire_offer', 'serve_waitlist');
+delete from control_requests where kind in ('leave_waitlist', 'expire_offer', 'serve_waitlist', 'end_waitlist');
 alter table control_requests
     drop column offer_id,
     drop constraint control_requests_kind_check,

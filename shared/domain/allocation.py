@@ -10,12 +10,12 @@ free that somebody who joined before it could have used.
 import uuid
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import cast
+from typing import Final, cast
 
 from shared.domain import requests as kinds
 from shared.domain import waitlist
 from shared.domain.drain import judge_drain
-from shared.domain.ledger import CALL_OFF_SLICE, LedgerRow
+from shared.domain.ledger import CALL_OFF_SLICE, END_WAITLIST_SLICE, LedgerRow
 from shared.domain.outcomes import CANCELLED, CONFIRMED, DONE, FAILED, WAITLISTED, WITHDRAWN, Verdict
 from shared.domain.requests import LIMITED_KINDS, Request
 from shared.domain.rows import append_row, take_arrival
@@ -24,9 +24,14 @@ from shared.domain.snapshot import BookingState, Decided, EntryState, EventState
 from shared.domain.waitlist_rules import judge_waitlist
 from shared.ids import derived_uuid
 
-# Bookings, and waitlist entries, that one slice of a call-off ends: a transaction of some 10 ms, and a ledger row of
-# 8 KB.
-CALL_OFF_SLICE_SIZE = 200
+# Bookings, and waitlist entries, that one slice ends: a transaction of some 10 ms, and a ledger row of 8 KB.
+SLICE_SIZE = 200
+
+# What is worked off in slices → the kind of their rows.
+SLICE_KINDS: Final[dict[kinds.RequestKind, str]] = {
+    kinds.CALL_OFF: CALL_OFF_SLICE,
+    kinds.END_WAITLIST: END_WAITLIST_SLICE,
+}
 
 
 def booking_id_of(job_id: uuid.UUID) -> uuid.UUID:
@@ -213,17 +218,17 @@ def cancel_booking(snapshot: Snapshot, event: EventState, booking: BookingState)
     snapshot.live.pop((event.id, booking.user_id), None)
 
 
-def decide_call_off_slice(
+def decide_slice(
     snapshot: Snapshot,
     request: Request,
     bookings: Sequence[BookingState],
     entries: Sequence[EntryState],
     now: datetime,
 ) -> Plan:
-    """One slice of a call-off: cancels `bookings`, ends waitlist `entries`, and records which in a row whose id derives
-    from the job's.
+    """One slice of a request of SLICED_KINDS: cancels `bookings`, ends waitlist `entries`, and records which in a row
+    whose id derives from the job's.
 
-    The request keeps its place in the line until its own row, the last (`judge_call_off`).
+    The request keeps its place in the line until its own row, the last.
     """
     event = snapshot.events[request.event_id]
     plan = Plan()
@@ -239,7 +244,7 @@ def decide_call_off_slice(
         event,
         job_id=derived_uuid(request.job_id, event.last_number + 1),
         arrival=None,
-        kind=CALL_OFF_SLICE,
+        kind=SLICE_KINDS[request.kind],
         user_id=request.user_id,
         tickets=sum(booking.tickets for booking in bookings),
         verdict=Verdict(DONE, None, facts),

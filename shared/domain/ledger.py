@@ -19,6 +19,7 @@ GENESIS: Final = bytes(32)
 # Control rows, slices and offers stand in the ledger between decisions; they have no arrival.
 EVENT_SET: Final = "event_set"
 CALL_OFF_SLICE: Final = "call_off_slice"
+END_WAITLIST_SLICE: Final = "end_waitlist_slice"
 DRAIN: Final = "drain"
 OFFER: Final = "offer"
 

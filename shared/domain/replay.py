@@ -18,14 +18,22 @@ from typing import Any, Final
 
 from shared.clock import parse_rfc3339
 from shared.domain import waitlist
-from shared.domain.allocation import decide_call_off_slice, decide_one
+from shared.domain.allocation import SLICE_KINDS, decide_one, decide_slice
 from shared.domain.drain import drain_facts, read_drain, set_drain
 from shared.domain.findings import Finding
-from shared.domain.ledger import CALL_OFF_SLICE, DRAIN, EVENT_SET, GENESIS, OFFER, LedgerRow, chain_hash
+from shared.domain.ledger import (
+    DRAIN,
+    END_WAITLIST_SLICE,
+    EVENT_SET,
+    GENESIS,
+    OFFER,
+    LedgerRow,
+    chain_hash,
+)
 from shared.domain.outcomes import CANCELLED, DONE, FAILED, Verdict
 from shared.domain.replay_requests import recorded_cancel_until, request_of, set_event
 from shared.domain.replay_undo import do_as_recorded, take_back
-from shared.domain.requests import CALL_OFF, KINDS
+from shared.domain.requests import KINDS, SLICED_KINDS, RequestKind
 from shared.domain.rows import append_row
 from shared.domain.snapshot import BookingState, EntryState, EventState, Plan, Snapshot, Terms, WaitingQueue
 from shared.ids import derived_uuid
@@ -33,6 +41,7 @@ from shared.ids import derived_uuid
 # The chain, the numbers and the arrivals answer for these columns; every other one is the rules' business.
 _OWN_CHECK: Final = frozenset({"hash", "number", "arrival"})
 _BY_RULE: Final = tuple(column.name for column in fields(LedgerRow) if column.name not in _OWN_CHECK)
+_SLICED: Final[dict[str, RequestKind]] = {slices: kind for kind, slices in SLICE_KINDS.items()}
 _LONG_AGO: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -78,7 +87,7 @@ class Replay:
         self.known = False  # an event_set row was seen: the rules have something to read
         self.rows = 0
         self.overtakings = 0  # accepted_at earlier than that of the arrival before: clocks, for information
-        self.open_slices: dict[uuid.UUID, int] = {}  # of call-offs whose own row has not come: id → number
+        self.open_slices: dict[uuid.UUID, int] = {}  # of requests whose own row has not come: id → number
         self._entries: dict[uuid.UUID, EntryState] = {}
         self._passed_over: set[uuid.UUID] = set()  # entries of which it was said that an offer is due
         self._true_hash = GENESIS  # what the last row's hash should have been
@@ -118,7 +127,7 @@ class Replay:
         if row.arrival is not None:
             self.overtakings += row.accepted_at < self._last_accepted_at
             self._last_accepted_at = row.accepted_at
-        if row.kind == CALL_OFF:
+        if row.kind in SLICED_KINDS:
             self._close_slices(row)
         return found
 
@@ -131,7 +140,7 @@ class Replay:
                 return self._expect_event_set(row)
             if row.kind == DRAIN:
                 return self._expect_drain(row)
-            if row.kind == CALL_OFF_SLICE:
+            if row.kind in _SLICED:
                 return self._expect_slice(row, before)
             if row.kind == OFFER:
                 return self._expect_offer(row, before.plan)
@@ -229,8 +238,10 @@ class Replay:
             raise ValueError("ends an entry that has ended")
         if len(set(row.facts["cancelled"])) < len(bookings) or len({e.id for e in entries}) < len(entries):
             raise ValueError("ends something twice")
-        request = request_of(row, CALL_OFF, arrival=0)
-        before.plan = decide_call_off_slice(self.snapshot, request, bookings, entries, row.decided_at)
+        if row.kind == END_WAITLIST_SLICE and (bookings or row.decided_at < self.event.starts_at):
+            raise ValueError("ends more than the waitlist of an event that has started")
+        request = request_of(row, _SLICED[row.kind], arrival=0)
+        before.plan = decide_slice(self.snapshot, request, bookings, entries, row.decided_at)
         expected = before.plan.rows[0]
         expected.job_id = row.job_id
         expected.hash = self.event.last_hash = chain_hash(before.last_hash, expected)

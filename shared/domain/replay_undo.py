@@ -10,7 +10,7 @@ from shared.clock import parse_rfc3339
 from shared.domain import waitlist
 from shared.domain.allocation import cancel_booking
 from shared.domain.availability import SIZE_MAX
-from shared.domain.ledger import CALL_OFF_SLICE, OFFER, LedgerRow
+from shared.domain.ledger import CALL_OFF_SLICE, END_WAITLIST_SLICE, OFFER, LedgerRow
 from shared.domain.outcomes import CANCELLED, CONFIRMED, DONE, WAITLISTED
 from shared.domain.requests import ACCEPT_OFFER
 from shared.domain.snapshot import BookingState, EntryState, EventState, OfferState, Plan, Snapshot
@@ -52,7 +52,7 @@ def do_as_recorded(snapshot: Snapshot, event: EventState, row: LedgerRow) -> Pla
         waitlist.join(snapshot, plan, event, row)
     elif row.kind == OFFER:
         _offer(snapshot, plan, event, entry, row)
-    elif row.kind == CALL_OFF_SLICE:
+    elif row.kind in (CALL_OFF_SLICE, END_WAITLIST_SLICE):
         _cancel(snapshot, event, _texts(row.facts.get("cancelled")))
         ended = _texts(row.facts.get("ended"))
         for waits in [each for each in snapshot.entries.values() if str(each.id) in ended]:

@@ -18,6 +18,7 @@ RequestKind = Literal[
     "decline_offer",
     "expire_offer",
     "serve_waitlist",
+    "end_waitlist",
     "call_off",
 ]
 
@@ -29,12 +30,19 @@ ACCEPT_OFFER: Final = "accept_offer"
 DECLINE_OFFER: Final = "decline_offer"
 EXPIRE_OFFER: Final = "expire_offer"
 SERVE_WAITLIST: Final = "serve_waitlist"
+END_WAITLIST: Final = "end_waitlist"
 CALL_OFF: Final = "call_off"
 KINDS: Final[tuple[RequestKind, ...]] = get_args(RequestKind)
 
 # Only these take space in the line that others compete for, and only these can leave it by a mark (withdraw,
 # drain); what frees tickets always gets in, and stays.
 LIMITED_KINDS: Final = frozenset({BOOK, JOIN_WAITLIST})
+
+# Only the control plane asks for these: they count against nobody.
+CONTROL_KINDS: Final = frozenset({EXPIRE_OFFER, SERVE_WAITLIST, END_WAITLIST, CALL_OFF})
+
+# These are worked off in slices, each with a row of its own before theirs.
+SLICED_KINDS: Final = frozenset({END_WAITLIST, CALL_OFF})
 
 # What a request of a kind names besides its event.
 _ASKS_FOR_TICKETS: Final = LIMITED_KINDS

@@ -25,8 +25,10 @@ def judge_waitlist(snapshot: Snapshot, event: EventState, request: Request, now:
             return judge_decline(snapshot, event, request)
         case kinds.EXPIRE_OFFER:
             return judge_expire(snapshot, event, request, now)
-        case kinds.SERVE_WAITLIST:
-            return Verdict(DONE)  # what it asks for is done before it, as before any request
+        case kinds.SERVE_WAITLIST | kinds.END_WAITLIST:
+            return Verdict(
+                DONE
+            )  # what it asks for is done before it: offers as before any request, or slices
     raise ValueError(f"unknown kind of request: {request.kind}")
 
 

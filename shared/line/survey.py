@@ -12,7 +12,7 @@ from redis import Redis
 
 from shared.clock import parse_rfc3339
 from shared.domain.partitions import QUEUE_PREFIX
-from shared.domain.requests import CALL_OFF, PAYLOAD_VERSION, PayloadError, decode_request
+from shared.domain.requests import CONTROL_KINDS, PAYLOAD_VERSION, PayloadError, decode_request
 from shared.line import keys
 
 # What one round trip reads.
@@ -86,7 +86,7 @@ def _job(job_id: str, values: Sequence[bytes | None]) -> SurveyedJob | None:
         )
     except (PayloadError, ValueError):
         return make(fault="unreadable")
-    is_control = request.kind == CALL_OFF or request.acting_as == "account"
+    is_control = request.kind in CONTROL_KINDS or request.acting_as == "account"
     return make(
         event_id=request.event_id,
         arrival=request.arrival,

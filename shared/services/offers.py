@@ -1,10 +1,12 @@
-"""Offers by the clock: their end when nobody accepts them, and that none is left out when time alone allows it.
+"""Offers by the clock: their end when nobody accepts them, that none is left out when time alone allows it, and the end
+of waiting when the event starts.
 
-Both are requests of the control plane: the worker decides them at their place in the line, like everything that moves
+All are requests of the control plane: the worker decides them at their place in the line, like everything that moves
 tickets.
 """
 
 import uuid
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sqlalchemy import Engine
@@ -12,12 +14,12 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.clock import from_micros
 from shared.db import transaction
-from shared.domain.requests import EXPIRE_OFFER, SERVE_WAITLIST
+from shared.domain.requests import END_WAITLIST, EXPIRE_OFFER, SERVE_WAITLIST, RequestKind
 from shared.ids import uuid7
 from shared.models import ControlRequest
 from shared.services import control_requests
 from shared.services.line import LineClient
-from shared.store.offers import list_due_offers, list_events_to_serve
+from shared.store.offers import list_due_offers, list_events_to_serve, list_events_waited_for_in_vain
 
 # One turn of the schedule; what is left waits for the next, a second later.
 BATCH: Final = 500
@@ -61,10 +63,21 @@ def serve_waitlists(engine: Engine, line: LineClient) -> int:
     Whatever frees tickets has them offered in its own transaction, and whoever changes an event asks for it. What is
     left is time: a sale that opens with people waiting. Safe to run twice. Raises what the database raises.
     """
+    return _ask(engine, line, SERVE_WAITLIST, list_events_to_serve)
+
+
+def end_waitlists(engine: Engine, line: LineClient) -> int:
+    """Asks for the end of the waitlists of events that have started; returns of how many. As `serve_waitlists`."""
+    return _ask(engine, line, END_WAITLIST, list_events_waited_for_in_vain)
+
+
+def _ask(
+    engine: Engine, line: LineClient, kind: RequestKind, find_events: Callable[..., Sequence[int]]
+) -> int:
     with transaction(engine) as session:
         job_ids = [
-            control_requests.add(session, kind=SERVE_WAITLIST, event_id=event_id)
-            for event_id in list_events_to_serve(session, limit=BATCH)
+            control_requests.add(session, kind=kind, event_id=event_id)
+            for event_id in find_events(session, limit=BATCH)
         ]
     control_requests.put_into_line(engine, line, job_ids)
     return len(job_ids)

@@ -11,6 +11,7 @@ from shared.clock import rfc3339
 from shared.db import transaction
 from shared.domain.requests import (
     DECLINE_OFFER,
+    END_WAITLIST,
     EXPIRE_OFFER,
     KINDS,
     LEAVE_WAITLIST,
@@ -23,7 +24,7 @@ from shared.services.line import LineClient
 from shared.store.decisions import RecordedDecision, find_recorded, list_recorded_of_user
 
 # What somebody asked for themselves. The others are the control plane's, though some are about a user.
-ASKED_KINDS: Final = tuple(kind for kind in KINDS if kind not in (EXPIRE_OFFER, SERVE_WAITLIST))
+ASKED_KINDS: Final = tuple(kind for kind in KINDS if kind not in (EXPIRE_OFFER, SERVE_WAITLIST, END_WAITLIST))
 
 # Whose ledger rows have the tickets of what they ended; who asked has named none.
 _NAMES_NO_TICKETS: Final = frozenset({LEAVE_WAITLIST, DECLINE_OFFER, EXPIRE_OFFER})

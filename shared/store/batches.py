@@ -15,7 +15,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
 
 from shared.clock import rfc3339, rfc3339_or_none
 from shared.domain.ledger import LedgerRow
-from shared.domain.requests import ACCEPT_OFFER, BOOK, JOIN_WAITLIST, Request
+from shared.domain.requests import ACCEPT_OFFER, BOOK, CALL_OFF, JOIN_WAITLIST, Request
 from shared.domain.snapshot import BookingState, EntryState, EventState, Plan, Snapshot, Terms
 from shared.store.batch_waitlists import load_live_entries, load_waitlists, waitlist_statements
 
@@ -170,18 +170,25 @@ def load(cursor: Cursor, requests: Sequence[Request], terms: Terms) -> tuple[Sna
     return snapshot, now
 
 
-def load_call_off(
+def load_slice(
     cursor: Cursor, request: Request, limit: int
 ) -> tuple[Snapshot, list[BookingState], list[EntryState], datetime]:
-    """The event, locked, and up to `limit` each of its live bookings and waitlist entries. Three round trips, four
-    with a waitlist.
+    """The event, locked, and up to `limit` each of what the request is to end: live bookings for a call-off, waitlist
+    entries for that too, or when the event has started. Two to four round trips.
     """
     snapshot = Snapshot(events=lock_events(cursor, [request.event_id]))
-    cursor.execute(_LIVE_OF_EVENT, (request.event_id, limit))
-    bookings = _remember(snapshot, cursor.fetchall())
-    entries = load_live_entries(cursor, snapshot, request.event_id, limit)
     cursor.execute("select clock_timestamp()")
-    return snapshot, bookings, entries, fetch_row(cursor)[0]
+    now: datetime = fetch_row(cursor)[0]
+    event = snapshot.events.get(request.event_id)
+    called_off = request.kind == CALL_OFF
+    bookings: list[BookingState] = []
+    if called_off:
+        cursor.execute(_LIVE_OF_EVENT, (request.event_id, limit))
+        bookings = _remember(snapshot, cursor.fetchall())
+    entries: list[EntryState] = []
+    if called_off or (event is not None and now >= event.starts_at):
+        entries = load_live_entries(cursor, snapshot, request.event_id, limit)
+    return snapshot, bookings, entries, now
 
 
 def _booking(values: Sequence[Any]) -> BookingState:

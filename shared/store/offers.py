@@ -1,4 +1,6 @@
-"""Offers that are due: to end, because nobody accepted them, and to be made, because free tickets fit who waits."""
+"""Offers that are due: to end, because nobody accepted them, and to be made, because free tickets fit who waits. And
+waitlists that are over.
+"""
 
 import uuid
 from collections.abc import Sequence
@@ -8,6 +10,8 @@ from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+from shared.domain.requests import END_WAITLIST, SERVE_WAITLIST
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,8 @@ _DUE: Final = text("""
     order by o.expires_at, o.id limit :limit
 """)
 
-# One step of the index for each event that somebody waits for, however long the lists are. Free tickets of which none
-# are available fit somebody: see the function. What was asked for and is undecided is on its way.
-_LEFT_OUT: Final = text("""
+# One step of the index for each event that somebody waits for, however long the lists are.
+_WAITED_FOR: Final = """
     with recursive waited_for as (
         (select event_id from waitlist_entries where status = 'waiting' order by event_id limit 1)
         union all
@@ -40,17 +43,22 @@ _LEFT_OUT: Final = text("""
         ) from waited_for v where v.event_id is not null
     )
     select e.id from waited_for v join events e on e.id = v.event_id
-    where e.deleted_at is null and e.status = 'scheduled' and not e.sales_paused and e.waitlist_enabled
-        and e.starts_at > now() and (e.sales_open_at is null or e.sales_open_at <= now())
-        and e.capacity - e.booked - e.offered > 0
-        and available_tickets(e.capacity, e.booked, e.offered, e.waitlist_enabled, e.waiting) = 0
-        and not exists (
-            select from control_requests c
-            where c.event_id = e.id and c.kind = 'serve_waitlist' and c.decided_at is null
-                and not exists (select from decisions d where d.job_id = c.job_id)
-        )
+    where not exists (  -- what was asked for and is undecided is on its way
+        select from control_requests c
+        where c.event_id = e.id and c.kind = :kind and c.decided_at is null
+            and not exists (select from decisions d where d.job_id = c.job_id)
+    )
+"""
+
+# Free tickets of which none are available fit somebody: see the function.
+_LEFT_OUT: Final = text(f"""{_WAITED_FOR}
+    and e.deleted_at is null and e.status = 'scheduled' and not e.sales_paused and e.waitlist_enabled
+    and e.starts_at > now() and (e.sales_open_at is null or e.sales_open_at <= now())
+    and e.capacity - e.booked - e.offered > 0
+    and available_tickets(e.capacity, e.booked, e.offered, e.waitlist_enabled, e.waiting) = 0
     order by e.id limit :limit
 """)
+_STARTED: Final = text(f"{_WAITED_FOR} and e.starts_at <= now() order by e.id limit :limit")
 
 
 def list_due_offers(session: Session, *, at: datetime, limit: int) -> Sequence[DueOffer]:
@@ -62,4 +70,9 @@ def list_events_to_serve(session: Session, *, limit: int) -> Sequence[int]:
     """Events with free tickets that fit somebody who waits. One round trip, one index look-up for each event that is
     waited for.
     """
-    return session.scalars(_LEFT_OUT, {"limit": limit}).all()
+    return session.scalars(_LEFT_OUT, {"kind": SERVE_WAITLIST, "limit": limit}).all()
+
+
+def list_events_waited_for_in_vain(session: Session, *, limit: int) -> Sequence[int]:
+    """Events that have started while somebody waits. As `list_events_to_serve`."""
+    return session.scalars(_STARTED, {"kind": END_WAITLIST, "limit": limit}).all()

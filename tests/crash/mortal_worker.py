@@ -131,7 +131,7 @@ def live(settings: Settings, order: dict[str, Any]) -> NoReturn:
     if "user" in order:
         die_of_user(death, order["user"])
     waitlist.OFFERS_MAX = order.get("offers_max", waitlist.OFFERS_MAX)  # type: ignore[misc]
-    worker.batch.CALL_OFF_SLICE_SIZE = order.get("slice_size", worker.batch.CALL_OFF_SLICE_SIZE)
+    worker.batch.SLICE_SIZE = order.get("slice_size", worker.batch.SLICE_SIZE)
     booking_worker = make_booking_worker(settings, "mortal", os.getpid())
     deadline = time.monotonic() + LIFE_SECONDS
     while time.monotonic() < deadline:

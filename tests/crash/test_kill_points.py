@@ -67,7 +67,7 @@ def test_between_the_slices_of_a_call_off(
     engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batch, "CALL_OFF_SLICE_SIZE", 2)
+    monkeypatch.setattr(batch, "SLICE_SIZE", 2)
     opened = []
 
     def ask() -> None:

@@ -94,7 +94,7 @@ def test_a_call_off_that_our_code_fails_on(
     job = desk.call_off(event)
     other = desk.open_events(1)[0]
     desk.book(other, desk.users[0])
-    monkeypatch.setattr(batch, "decide_call_off_slice", divide_by_zero)
+    monkeypatch.setattr(batch, "decide_slice", divide_by_zero)
     empty_line(desk, worker)
     assert [row[1:] for row in desk.outcomes(event)][2:] == [FAILED]
     assert [row[1] for row in desk.outcomes(other)] == ["confirmed"]

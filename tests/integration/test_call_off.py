@@ -30,7 +30,7 @@ class TestCallOff:
     def test_cancels_every_booking_in_slices_and_refuses_who_waits(
         self, app, client, engine, driver, monkeypatch
     ):
-        monkeypatch.setattr("worker.batch.CALL_OFF_SLICE_SIZE", 2)
+        monkeypatch.setattr("worker.batch.SLICE_SIZE", 2)
         host = make_user(engine, role="host")
         event = make_event(engine, host=host, capacity=10)
         people = make_users(engine, 6)

@@ -156,7 +156,7 @@ class TestBookings:
 
 class TestCallingOff:
     def test_tells_everybody_with_a_booking_once(self, app, engine, line, driver, monkeypatch):
-        monkeypatch.setattr("worker.batch.CALL_OFF_SLICE_SIZE", 2)
+        monkeypatch.setattr("worker.batch.SLICE_SIZE", 2)
         host = make_user(engine, role="host")
         event = make_event(engine, host=host)
         guests = [make_user(engine) for _ in range(5)]

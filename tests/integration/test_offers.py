@@ -189,3 +189,37 @@ class TestMoreTickets:
             ("sold_out",)
         ]
         desk.assert_audit_clean()
+
+
+class TestTheStart:
+    def test_ends_who_still_waits(self, desk, engine, driver, sold_out, monkeypatch):
+        """Worked off in slices, each with its row; a list of those who wait in vain does not grow for ever."""
+        monkeypatch.setattr("worker.batch.SLICE_SIZE", 2)
+        (now,) = desk.query("select now()")[0]
+        assert offers.end_waitlists(engine, desk.line) == 0
+        change(engine, desk, sold_out, starts_at=now + timedelta(seconds=1.5))
+        driver.decide_all()
+        await_that(lambda: offers.end_waitlists(engine, desk.line) == 1, seconds=10, what="the start")
+        assert offers.end_waitlists(engine, desk.line) == 0
+        driver.decide_all()
+        assert statuses(desk, sold_out) == ["expired"] * 3
+        assert desk.query("select sum(w) from events, unnest(waiting) w where id = :id", id=sold_out) == [
+            (0,)
+        ]
+        kinds = desk.query(
+            "select kind from decisions where event_id = :id and kind like 'end%' order by number",
+            id=sold_out,
+        )
+        assert [row.kind for row in kinds] == ["end_waitlist_slice", "end_waitlist_slice", "end_waitlist"]
+        assert offers.end_waitlists(engine, desk.line) == 0
+        desk.assert_audit_clean()
+
+    def test_that_was_put_off_ends_nobody(self, desk, engine, driver, sold_out):
+        """Asked for at the start, and decided after the host has moved it."""
+        with transaction(engine) as session:
+            job_id = control_requests.add(session, kind="end_waitlist", event_id=sold_out)
+        assert control_requests.put_into_line(engine, desk.line, [job_id]) == 1
+        driver.decide_all()
+        assert statuses(desk, sold_out) == ["waiting"] * 3
+        assert desk.query("select outcome from decisions where job_id = :id", id=job_id) == [("done",)]
+        desk.assert_audit_clean()

@@ -123,7 +123,7 @@ def plans_of(session: ClaimSession, event_id: int, count: int) -> Explaining:
     session.cursor.execute("begin")
     batches.find_recorded(cursor, [str(request.job_id) for request in batch])
     snapshot, _ = batches.load(cursor, batch, Terms())
-    batches.load_call_off(cursor, batch[0], 200)
+    batches.load_slice(cursor, batch[0], 200)
     session.rollback()
     assert event_id in snapshot.events
     return cursor

@@ -434,7 +434,7 @@ class TestTheHost:
         assert caught.value.code == "capacity_below_committed"
 
     def test_calls_off_slice_by_slice_and_everything_is_given_back(self, window, people, monkeypatch):
-        monkeypatch.setattr(batch, "CALL_OFF_SLICE_SIZE", 1)
+        monkeypatch.setattr(batch, "SLICE_SIZE", 1)
         window.change(status="cancelled")
         late = window.ask("accept_offer", people[2], offer_id=window.offer_of(people[2]))
         joins = window.ask("join_waitlist", people[5])

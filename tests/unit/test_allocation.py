@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.allocation import PoisonError, decide, decide_call_off_slice
+from shared.domain.allocation import PoisonError, decide, decide_slice
 from shared.domain.drain import DrainMark
 from shared.domain.ledger import chain_hash
 from shared.domain.requests import Request
@@ -303,7 +303,7 @@ class TestCallOff:
         snapshot = snapshot_of(event, *bookings)
         rows = []
         while live := [one for one in bookings if one.status != "cancelled"]:
-            plan = decide_call_off_slice(snapshot, call_off, live[:size], [], NOW)
+            plan = decide_slice(snapshot, call_off, live[:size], [], NOW)
             assert plan.cancelled == live[:size]
             rows += plan.rows
         rows.append(decide(snapshot, [call_off], NOW).decided[0].row)
