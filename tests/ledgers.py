@@ -13,7 +13,7 @@ from shared.domain.allocation import decide, decide_slice
 from shared.domain.drain import DrainMark, drain_facts, set_drain
 from shared.domain.ledger import DRAIN, EVENT_SET, GENESIS, OFFER, LedgerRow, event_set_facts
 from shared.domain.outcomes import CANCELLED, DONE, Verdict
-from shared.domain.requests import BOOK, CALL_OFF, CANCEL, JOIN_WAITLIST, Request, RequestKind
+from shared.domain.requests import BOOK, CALL_OFF, CANCEL, END_WAITLIST, JOIN_WAITLIST, Request, RequestKind
 from shared.domain.rows import append_row
 from shared.domain.snapshot import BookingState, EventState, Snapshot
 from shared.ids import uuid7
@@ -129,6 +129,16 @@ class TruthfulLedger:
             plan = decide_slice(self.snapshot, request, live[:slice_size], entries, self.now)
             self.cancelled_at.update((booking.id, self.now) for booking in plan.cancelled)
             self.rows += plan.rows
+        self._decide(request)
+        return self.rows[start:]
+
+    def end_waitlist(self, slice_size: int = 2) -> list[LedgerRow]:
+        """The event has started: who still waits, or has an offer, waited in vain. Worked off in slices."""
+        self.now = max(self.now, self.event.starts_at)
+        request = self._request(END_WAITLIST, None)
+        start = len(self.rows)
+        while entries := list(self.snapshot.entries.values())[:slice_size]:
+            self.rows += decide_slice(self.snapshot, request, [], entries, self.now).rows
         self._decide(request)
         return self.rows[start:]
 

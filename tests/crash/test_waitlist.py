@@ -125,7 +125,7 @@ def test_between_the_transactions_that_many_offers_take(
 def test_between_the_slices_of_a_call_off(
     desk: Desk, sweep: Callable[..., list[str]], wait: Callable[[], Waiting], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "CALL_OFF_SLICE_SIZE", 2)
+    monkeypatch.setattr(batch, "SLICE_SIZE", 2)
     tried: list[Waiting] = []
 
     def ask() -> None:
