@@ -11,7 +11,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-# The reference is validated after the lock on `events` has gone: every batch waits for that lock.
+# The reference is validated by 0014, when the lock on `events`, which every batch waits for, has gone.
 # What stands between words of a name is ASCII that is no letter and no digit, as in `shared/store/words.py`.
 UPGRADE = r"""
 create table organizations (
@@ -46,12 +46,6 @@ alter table events add column organization_id bigint,
     add constraint events_organization_id_fkey foreign key (organization_id) references organizations not valid;
 """
 
-AFTERWARDS = """
-alter table events validate constraint events_organization_id_fkey;
-create index events_organization_idx on events (organization_id, starts_at, id)
-    where deleted_at is null and organization_id is not null;
-"""
-
 DOWNGRADE = """
 alter table events drop column organization_id;
 drop table organization_members, organizations;
@@ -61,8 +55,6 @@ drop table organization_members, organizations;
 def upgrade() -> None:
     """Adds the tables and the column; every existing event belongs to none."""
     op.execute(UPGRADE)
-    with op.get_context().autocommit_block():
-        op.execute(AFTERWARDS)
 
 
 def downgrade() -> None:

@@ -11,7 +11,7 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
-# Constraints are validated after the lock on `events` has gone: every batch waits for that lock.
+# Constraints are validated by 0014, when the lock on `events`, which every batch waits for, has gone.
 UPGRADE = """
 create table waitlist_entries (
     id uuid primary key,                      -- derives from the request that made it
@@ -80,11 +80,6 @@ create function available_tickets(capacity integer, booked integer, offered inte
 $$;
 """
 
-AFTERWARDS = """
-alter table events validate constraint events_never_oversold;
-alter table events validate constraint events_waiting_counts;
-"""
-
 DOWNGRADE = """
 drop function available_tickets;
 alter table events
@@ -106,8 +101,6 @@ drop table offers, waitlist_entries;
 def upgrade() -> None:
     """Adds the tables and the counters; nobody waits yet, and every event may have a waitlist."""
     op.execute(UPGRADE)
-    with op.get_context().autocommit_block():
-        op.execute(AFTERWARDS)
 
 
 def downgrade() -> None:
