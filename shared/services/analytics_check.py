@@ -111,10 +111,9 @@ def recount_event(engine: Engine, event_id: int) -> Recount:
     """Recounts one event's ledger; its part in everybody's days is mended with it."""
     recount = Recount()
     with transaction(engine) as session:
-        note_heads(
-            session,
-            {k: v for k, v in list_heads_after(session, event_id - 1, limit=1).items() if k == event_id},
-        )
+        heads = list_heads_after(session, event_id - 1, limit=1)
+        lock_roll_ups(session)
+        note_heads(session, {event: number for event, number in heads.items() if event == event_id})
     count_everything(engine)
     _recount_batch(engine, recount, [event_id])
     return recount
@@ -126,6 +125,9 @@ def note_all_heads(engine: Engine) -> None:
     while True:
         with transaction(engine) as session:
             heads = list_heads_after(session, after, limit=2 * BATCH)
+            lock_roll_ups(
+                session
+            )  # two who write rows of totals in different orders would wait for each other
             note_heads(session, heads)
         if not heads:
             return
