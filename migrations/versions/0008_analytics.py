@@ -29,7 +29,10 @@ create table event_totals (
     waitlisted bigint not null default 0,
     constraint event_totals_counted_is_known check (counted_number between 0 and known_number)
 ) with (fillfactor = 80);
-create index event_totals_behind_idx on event_totals (event_id) where counted_number < known_number;
+-- Of the few that are behind. Asked for in its order: the planner takes a third of the table to be behind, and would
+-- rather look for the first of them in any other way.
+create index event_totals_behind_idx on event_totals ((known_number - counted_number) desc)
+    where counted_number < known_number;
 create index event_totals_bookings_idx on event_totals (bookings desc, event_id);
 
 create table event_days (

@@ -32,13 +32,12 @@ where t.registrations <> excluded.registrations
 
 
 def list_behind(session: Session, *, limit: int) -> list[int]:
-    """Events with ledger rows that are known and not counted. One round trip, an index of just those."""
-    behind = EventTotals.counted_number < EventTotals.known_number
-    return list(
-        session.scalars(
-            select(EventTotals.event_id).where(behind).order_by(EventTotals.event_id).limit(limit)
-        )
-    )
+    """Events with ledger rows that are known and not counted, most of them first. One round trip, an index of just
+    those.
+    """
+    backlog = EventTotals.known_number - EventTotals.counted_number
+    query = select(EventTotals.event_id).where(EventTotals.counted_number < EventTotals.known_number)
+    return list(session.scalars(query.order_by(backlog.desc()).limit(limit)))
 
 
 def walk_heads(session: Session, *, limit: int) -> dict[int, int]:
