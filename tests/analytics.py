@@ -15,6 +15,7 @@ from shared.services.outbox import TOPICS
 from shared.store.outbox import delete_messages, take_messages
 
 NEVER = "-infinity"
+LONG_AGO = "0001-01-01"
 FIGURES = ("bookings", "tickets", "cancellations", "tickets_cancelled", "waitlisted", "impressions")
 OWN = {"book", "cancel", "join_waitlist", "leave_waitlist", "accept_offer", "decline_offer"}
 TABLES: dict[str, tuple[str, ...]] = {
@@ -113,7 +114,9 @@ def _tables(counts, money, settings, numbers, active) -> dict[str, dict[Any, dic
     pairs: Counter[tuple[str, str]] = Counter()
     for user_days in active.values():
         ordered = sorted(user_days)
-        pairs.update(zip(ordered, [NEVER, *ordered], strict=False))
+        pairs.update(
+            (day, kept(day, previous)) for day, previous in zip(ordered, [NEVER, *ordered], strict=False)
+        )
     minor = ("booked_minor", "cancelled_minor")
     return {
         "event_totals": {
@@ -135,6 +138,12 @@ def _tables(counts, money, settings, numbers, active) -> dict[str, dict[Any, dic
         "user_days": {(user_id, day): {} for user_id, user_days in active.items() for day in user_days},
         "activity_days": _rows(pairs and {pair: Counter(users=n) for pair, n in pairs.items()}, ("users",)),
     }
+
+
+def kept(day: str, previous: str) -> str:
+    """The day before as it is kept: beyond what any period spans they are all the same."""
+    far = previous != NEVER and date.fromisoformat(day) - date.fromisoformat(previous) > timedelta(days=366)
+    return LONG_AGO if far else previous
 
 
 def _rows(counted: Any, names: tuple[str, ...]) -> dict[Any, dict[str, int]]:

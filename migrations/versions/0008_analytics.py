@@ -102,7 +102,7 @@ create table user_days (                      -- who asked for something that wa
 
 create table activity_days (                  -- how many were active on `day` and, before that, last on `previous_day`
     day date not null,
-    previous_day date not null,               -- -infinity: never before
+    previous_day date not null,               -- -infinity: never before; 0001-01-01: more than 366 days before
     users bigint not null default 0,
     primary key (day, previous_day)
 ) with (fillfactor = 50);

@@ -112,7 +112,8 @@ class UserDay(Base):
 
 
 class ActivityDay(Base):
-    """How many users were active on `day` and, before that, last on `previous_day` (`-infinity`: never).
+    """How many users were active on `day` and, before that, last on `previous_day` (`-infinity`: never; the first of
+    January of the year 1: more than 366 days before).
 
     Counts people in any period without reading them: of those active in it, each has exactly one day there whose
     previous one lies before it.

@@ -81,6 +81,12 @@ _ACTIVE_OF_USERS: Final = """
         and d.facts ->> 'acting_as' is distinct from 'account'
 """
 
+# No answer spans more than 366 days, so a day further back than that lies before any period, whichever it is: one row
+# for all of them, however old an installation becomes.
+KEPT_PAIR: Final = """
+    case when previous_day > '-infinity' and previous_day < day - 366 then date '0001-01-01' else previous_day end
+"""
+
 # A new day stands between two others, or at an end: the pair around it is taken back and two are added. `before` is
 # what was there from the last day before the first new one on: what a statement inserts it does not see itself.
 _ADD_ACTIVE: Final = """
@@ -103,13 +109,13 @@ with fresh as ({fresh}), added as (
     from (select user_id, day, known from before union all select user_id, day, false from added) after
 )
 insert into activity_days as a (day, previous_day, users)
-select day, previous_day, sum(users) from pairs where not known
-group by day, previous_day having sum(users) <> 0 order by day, previous_day
+select day, {kept}, sum(users) from pairs where not known
+group by 1, 2 having sum(users) <> 0 order by 1, 2
 on conflict (day, previous_day) do update set users = a.users + excluded.users
 returning day
 """
-_ADD_ACTIVE_OF_SPANS: Final = text(_ADD_ACTIVE.format(fresh=_ACTIVE))
-_ADD_ACTIVE_OF_USERS: Final = text(_ADD_ACTIVE.format(fresh=_ACTIVE_OF_USERS))
+_ADD_ACTIVE_OF_SPANS: Final = text(_ADD_ACTIVE.format(fresh=_ACTIVE, kept=KEPT_PAIR))
+_ADD_ACTIVE_OF_USERS: Final = text(_ADD_ACTIVE.format(fresh=_ACTIVE_OF_USERS, kept=KEPT_PAIR))
 
 _ROLLED_OF_USERS: Final = "select user_id, day from user_days where user_id = any(:users)"
 _DIFFERING_USERS: Final = text(f"""
@@ -118,16 +124,16 @@ select user_id from (select * from ledger except select * from rolled) missing
 union select user_id from (select * from rolled except select * from ledger) surplus
 """)  # noqa: S608 - constants only
 
-_DROP_ACTIVE: Final = text("""
+_DROP_ACTIVE: Final = text(f"""
 with gone as (
     delete from user_days where user_id = any(:users) returning user_id, day
 ), pairs as (
     select day, lag(day, 1, date '-infinity') over (partition by user_id order by day) as previous_day from gone
 )
 insert into activity_days as a (day, previous_day, users)
-select day, previous_day, -count(*) from pairs group by day, previous_day order by day, previous_day
+select day, {KEPT_PAIR}, -count(*) from pairs group by 1, 2 order by 1, 2
 on conflict (day, previous_day) do update set users = a.users + excluded.users
-""")
+""")  # noqa: S608 - constants only
 
 
 def plan_by_index(session: Session) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from shared.domain.analytics import FIGURES, Figures, Money, Rolled
 from shared.models import DayTotals, EventDay, EventDayRevenue, EventTotals, User
+from shared.store.analytics_ledger import KEPT_PAIR
 
 # Beyond what the control plane may take: only a task and a command come here.
 _MINUTES: Final = text("select set_config('statement_timeout', '600000', true)")
@@ -84,11 +85,11 @@ with truth as (
 select day from surplus union all select day from written
 """)
 
-_MEND_ACTIVITY_DAYS: Final = text("""
+_MEND_ACTIVITY_DAYS: Final = text(f"""
 with pairs as (
     select day, lag(day, 1, date '-infinity') over (partition by user_id order by day) as previous_day from user_days
 ), truth as (
-    select day, previous_day, count(*) as users from pairs group by 1, 2
+    select day, {KEPT_PAIR} as previous_day, count(*) as users from pairs group by 1, 2
 ), surplus as (
     delete from activity_days a where users <> 0 and not exists (
         select from truth t where t.day = a.day and t.previous_day = a.previous_day
@@ -99,7 +100,7 @@ with pairs as (
     returning day
 )
 select day from surplus union all select day from written
-""")
+""")  # noqa: S608 - constants only
 
 
 def allow_minutes(session: Session) -> None:

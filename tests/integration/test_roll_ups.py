@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from api.impressions import ImpressionCounter
 from shared.db import transaction
-from shared.domain.analytics import Rolled, Span
+from shared.domain.analytics import Period, Rolled, Span
 from shared.models import OutboxMessage
 from shared.services import analytics, outbox
 from shared.services.analytics import catch_up, roll_up_messages, roll_up_registrations
@@ -21,6 +21,7 @@ from shared.services.event_ledger import lock_event
 from shared.services.line import LineClient
 from shared.services.line_gate import LineGate
 from shared.services.outbox import Message
+from shared.store.analytics import list_days
 from shared.store.analytics_ledger import read_ledger
 from shared.store.analytics_tables import note_heads
 from tests.analytics import days_ago, drain, naive, rolled, tell, today
@@ -196,6 +197,39 @@ def test_the_schedule_counts_what_nobody_told(engine, settings, redis_client, le
     line.runner.close()
     assert {"drain_outbox", "catch_up_analytics", "count_registrations"} <= set(ran)
     assert rolled(engine) == naive(engine)
+
+
+class TestPeople:
+    def test_are_known_from_long_ago_whatever_is_told_first(self, engine, tamper):
+        """Somebody active on days years apart, in events whose ledgers are counted in the wrong order."""
+        host, user, other = add_users(engine, 3)
+        ages = {1: 1200, 2: 800, 3: 434, 4: 433, 5: 67, 6: 0}
+        for event_id, days in ages.items():
+            ledger = TruthfulLedger(event_id=event_id, host_id=host)
+            ledger.book(user)
+            if days in (800, 0):
+                ledger.book(other)
+            ledger.write(engine)
+            tamper(
+                "update decisions set decided_at = now() - make_interval(days => :days) where event_id = :event",
+                days=days,
+                event=event_id,
+            )
+        for event_id in (4, 1, 6, 3, 5, 2):
+            with transaction(engine) as session:
+                note_heads(session, {event_id: 3 if ages[event_id] in (800, 0) else 2})
+            catch_up(engine)
+            with transaction(engine) as session:
+                assert session.scalar(text("select bool_and(users >= 0) from activity_days"))
+        found = rolled(engine)
+        assert found == naive(engine)
+        assert {(pair[1], row["users"]) for pair, row in found["activity_days"].items()} >= {
+            ("0001-01-01", 1)
+        }
+        first = days_ago(engine, 365)
+        with transaction(engine) as session:
+            _, people = list_days(session, Period(first, today(engine)))
+        assert (people.active, people.returning) == (2, 2)
 
 
 class TestSpoiltLedgers:
