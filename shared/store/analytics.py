@@ -42,7 +42,7 @@ select coalesce(sum(events), 0), coalesce(sum(capacity), 0), coalesce(sum(ticket
 from start_days where day between :first and :last
 """)
 
-# In the order of the index of what is behind, which is all but empty (`exists` would throw that away): a planner that is
+# In the order of the index of what is behind, which is all but empty (`exists` would throw it away): a planner that is
 # asked for any row takes a third of all to be behind, and reads the table until it finds one.
 _FRESHNESS: Final = text("""
 select coalesce((
