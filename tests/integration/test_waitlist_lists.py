@@ -17,6 +17,8 @@ from tests.waiting import Crowd
 
 # Two thirds of 30,000 wait for one event, the others have an offer or have ended.
 FILL = """
+alter table waitlist_entries set (autovacuum_enabled = false);
+alter table offers set (autovacuum_enabled = false);
 set local session_replication_role = replica;
 insert into users (name, email, role)
     select 'p', 'list-' || n || '@example.org', 'attendee' from generate_series(1, 30000) n;
@@ -240,8 +242,7 @@ class TestLongLists:
                 session, event_id=long_list.id, status="offered", page=page
             )
         )
-        assert not any(name.startswith("seq scan") for name in offered)
-        assert "offers_open_idx" in offered
+        assert offered == {"offers_open_idx", "waitlist_entries_pkey"}
         counted = used(waitlist.count_waitlists)
         assert counted == {"waitlist_entries_place_idx", "offers_open_idx", "offers_due_idx"}
         assert used(lambda session: waitlist.list_offered_users(session, [long_list.id])) == {
