@@ -27,7 +27,9 @@ def measure(laboratory: Laboratory) -> Measurement:
         with installation.web() as web, installation.web("scripts.benches.noop_app:app") as noop:
             for _ in range(sizes.rounds):
                 plain = [get_request(noop.port, "/noop")] * sizes.reads
+                meter = CpuMeter({"server": noop.process.pids})
                 outcomes["noop"].append(noop.load(plain, connections=CONNECTIONS))
+                cpu["noop"] = cpu_note(meter.micros_each(sizes.reads))
                 for name, request in paths.items():
                     requests = [get_request(web.port, *request)] * sizes.reads
                     meter = CpuMeter({"API": web.process.pids, "PostgreSQL": laboratory.postgres.pids})
@@ -49,6 +51,6 @@ def measure(laboratory: Laboratory) -> Measurement:
             )
         )
     measurement.figures.append(
-        Figure(what="  no-op route", value=median(noops), unit="/s", note=spread(noops))
+        Figure(what="  no-op route", value=median(noops), unit="/s", note=f"{spread(noops)}; {cpu['noop']}")
     )
     return measurement
