@@ -2,11 +2,14 @@
 or in batches, and its ledger can be replayed.
 """
 
+import random
 import uuid
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from unittest.mock import patch
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -22,7 +25,9 @@ from tests.snapshots import NOW, Database, event_state, job_id
 from tests.waitlist_model import Model
 
 USERS = st.integers(1, 8)
-TICKETS = st.sampled_from([1, 1, 1, 2, 2, 3, 4, 5, 7, 10])
+SIZES = [1, 1, 1, 2, 2, 3, 4, 5, 7, 10]
+TICKETS = st.sampled_from(SIZES)
+SOME_CUTS = [[], [1], [2, 3], [5, 1, 4]]
 CUTS = st.lists(st.integers(1, 6), max_size=5)
 LATER = st.sampled_from([timedelta(minutes=1), timedelta(minutes=30), timedelta(hours=1), timedelta(days=1)])
 NO_SUCH = job_id(10**6)
@@ -33,12 +38,27 @@ TROUBLES = [
     "one_will_fail",
     "one_will_fail",
     "move_the_start",
+    "move_the_start",
     "move_the_opening",
     "change_the_most_a_booking_may_have",
     "call_off",
     "drain",
     "close_account",
 ]
+
+
+def choose(chance, options):
+    """One of them, by hypothesis or by dice."""
+    if isinstance(chance, random.Random):
+        return chance.choice(options)
+    return chance.draw(st.sampled_from(options))
+
+
+def shuffled(chance, options):
+    """All of them in any order."""
+    if isinstance(chance, random.Random):
+        return chance.sample(options, len(options))
+    return chance.draw(st.permutations(options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,30 +132,30 @@ class EventWithAWaitlist(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def many_want_tickets(self, data):
-        for user in data.draw(st.permutations(range(1, 9))):
-            kind = data.draw(st.sampled_from(["book", "join_waitlist"]))
-            self.ask(kind, user, tickets=data.draw(TICKETS), waitlist=kind == "book")
+        for user in shuffled(data, range(1, 9)):
+            kind = choose(data, ["book", "join_waitlist"])
+            self.ask(kind, user, tickets=choose(data, SIZES), waitlist=kind == "book")
 
     @rule(data=st.data(), role=st.sampled_from(["owner", "host", "admin"]))
     def cancel(self, data, role):
         made = [(one.made_by, one.user) for one in self.model.bookings if one.live]
-        if not made or not data.draw(st.integers(0, 9)):
+        if not made or not choose(data, range(10)):
             made = [(one.made_by, one.user) for one in self.model.bookings] + [(NO_SUCH, 1)]
             made += [(one.job_id, one.user_id) for one in self.line if one.kind in ("book", "accept_offer")]
-        of, user = data.draw(st.sampled_from(made))
+        of, user = choose(data, made)
         self.ask("cancel", user if role == "owner" else 99, of=of, acting_as=role)
 
     @rule(data=st.data())
     def many_cancel(self, data):
         live = [one for one in self.model.bookings if one.live]
-        for one in data.draw(st.permutations(live))[: data.draw(st.integers(1, 4))]:
+        for one in shuffled(data, live)[: choose(data, range(1, 5))]:
             self.ask("cancel", one.user, of=one.made_by)
 
     @rule(data=st.data())
     def leave(self, data):
         live = [one.user for one in self.model.waitlist if one.status in ("waiting", "offered")]
         live += [one.user_id for one in self.line if one.waitlist or one.kind == "join_waitlist"]
-        self.ask("leave_waitlist", data.draw(st.sampled_from(live) if live else USERS))
+        self.ask("leave_waitlist", choose(data, live or range(1, 9)))
 
     @rule(
         data=st.data(), kind=st.sampled_from(["accept_offer"] * 3 + ["decline_offer"] + ["expire_offer"] * 2)
@@ -143,20 +163,38 @@ class EventWithAWaitlist(RuleBasedStateMachine):
     def answer_offer(self, data, kind):
         """Open offers, those that have ended, and those that the requests in line may come to get."""
         places = [(one.made_by, one.user) for one in self.model.waitlist if one.status == "offered"]
-        if not places or not data.draw(st.integers(0, 5)):
+        if not places or not choose(data, range(6)):
             places = [(one.made_by, one.user) for one in self.model.waitlist]
             wait = [one for one in self.line if one.waitlist or one.kind == "join_waitlist"]
             places += [(one.job_id, one.user_id) for one in wait]
-        of, user = data.draw(st.sampled_from(places or [(NO_SUCH, 1)]))
-        self.ask(kind, data.draw(st.sampled_from([user] * 9 + [1])), of=of)
+        of, user = choose(data, places or [(NO_SUCH, 1)])
+        self.ask(kind, choose(data, [user] * 9 + [1]), of=of)
 
     @rule(data=st.data(), or_wait=st.booleans())
     def book_beside_an_offer(self, data, or_wait):
         offered = [one for one in self.model.waitlist if one.status == "offered"]
         if offered:
-            place = data.draw(st.sampled_from(offered))
-            tickets = data.draw(st.sampled_from([place.tickets] * 2 + [1, 2]))
+            place = choose(data, offered)
+            tickets = choose(data, [place.tickets] * 2 + [1, 2])
             self.ask("book", place.user, tickets=tickets, waitlist=or_wait)
+
+    @rule(data=st.data(), minutes=st.sampled_from([59, 60, 61]))
+    def answer_at_the_last_moment(self, data, minutes):
+        """An offer lasts an hour: somebody books, accepts or lets it end when that is over, or nearly so."""
+        offered = [one for one in self.model.waitlist if one.status == "offered"]
+        if offered:
+            place = choose(data, offered)
+            self.now = max(self.now, place.expires_at + timedelta(minutes=minutes - 60))
+            kind = choose(data, ["book", "book", "accept_offer", "expire_offer"])
+            if kind == "book":
+                self.ask(kind, place.user, tickets=place.tickets)
+            else:
+                self.ask(kind, place.user, of=place.made_by)
+
+    @rule()
+    def more_tickets(self):
+        self.change(capacity=self.model.capacity + 3)
+        self.serve()
 
     @rule()
     def serve(self):
@@ -177,12 +215,12 @@ class EventWithAWaitlist(RuleBasedStateMachine):
 
     def switch(self, data):
         """What stops a sale or the waitlist; mostly it goes on a little later."""
-        name, off, on = data.draw(st.sampled_from(SWITCHES))
+        name, off, on = choose(data, SWITCHES)
         self.change(**{name: off})
-        if data.draw(st.booleans()):
+        if choose(data, [False, True]):
             self.many_want_tickets(data)
-            self.decide(data.draw(CUTS), 2)
-        if data.draw(st.integers(0, 9)):
+            self.decide(choose(data, SOME_CUTS), 2)
+        if choose(data, range(10)):
             self.change(**{name: on})
 
     @rule(data=st.data(), what=st.sampled_from(TROUBLES))
@@ -192,35 +230,35 @@ class EventWithAWaitlist(RuleBasedStateMachine):
 
     def one_will_fail(self, data):
         if self.line:
-            self.failing.add(data.draw(st.sampled_from(self.line)).job_id)
+            self.failing.add(choose(data, self.line).job_id)
 
     def move_the_start(self, data):
-        starts_at = self.now + data.draw(st.sampled_from([timedelta(minutes=40), timedelta(days=2)]))
+        starts_at = self.now + choose(data, [timedelta(minutes=40), timedelta(days=2)])
         if self.now < self.model.starts_at:
             self.change(starts_at=starts_at, sales_close_at=min(self.model.sales_close_at, starts_at))
 
     def move_the_opening(self, data):
-        after = data.draw(st.sampled_from([None, timedelta(0), timedelta(minutes=30)]))
+        after = choose(data, [None, timedelta(0), timedelta(minutes=30)])
         self.change(sales_open_at=None if after is None else self.now + after)
 
     def change_the_most_a_booking_may_have(self, data):
-        self.change(max_per_booking=data.draw(st.sampled_from([2, 10])))
+        self.change(max_per_booking=choose(data, [2, 10]))
 
     def call_off(self, data):
-        if self.number > 20 and data.draw(st.booleans()):
+        if self.number > 20 and choose(data, [False, True]):
             self.change(status="cancelled")
             self.ask("call_off", 99)
 
     def drain(self, data):
         if self.line:
-            arrival = self.model.arrivals + min(data.draw(st.integers(1, 10)), len(self.line))
+            arrival = self.model.arrivals + min(choose(data, range(1, 11)), len(self.line))
             self.model.drained = (max(arrival, (self.model.drained or (0,))[0]), self.now)
             for database in (self.singly, self.batched):
                 mark = DrainMark(up_to_arrival=arrival, accepted_until=self.now, reason="rain")
                 database.set_drain(1, self.now, mark)
 
     def close_account(self, data):
-        user = data.draw(USERS)
+        user = choose(data, range(1, 9))
         for one in (self.model.closed, self.singly.closed_users, self.batched.closed_users):
             one.add(user)
 
@@ -350,3 +388,75 @@ class EventWithAWaitlist(RuleBasedStateMachine):
 
 TestEventWithAWaitlist = EventWithAWaitlist.TestCase
 TestEventWithAWaitlist.settings = settings(deadline=None, max_examples=100, stateful_step_count=40)
+
+
+class Walker(EventWithAWaitlist):
+    """The same at random: hypothesis tries what is odd, dice what is usual, and for longer."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        chance = self.chance = random.Random(seed)
+        self.begin(
+            data=chance,
+            capacity=chance.randint(2, 12),
+            max_per_booking=10,
+            offers_max=chance.choice([1, 2, 200]),
+            opens=None,
+            closes=timedelta(days=30),
+        )
+
+    def step(self) -> None:
+        chance = self.chance
+        user, tickets = chance.randint(1, 8), chance.choice(SIZES)
+        verbs = [
+            (6, lambda: self.book(user, tickets, chance.random() < 0.5, chance.random() < 0.05)),
+            (6, lambda: self.join(user, tickets)),
+            (5, lambda: self.cancel(chance, chance.choice(["owner", "host", "admin"]))),
+            (2, lambda: self.many_cancel(chance)),
+            (1, lambda: self.many_want_tickets(chance)),
+            (1, lambda: self.leave(chance)),
+            (
+                5,
+                lambda: self.answer_offer(
+                    chance, chance.choice(["accept_offer", "decline_offer", "expire_offer"])
+                ),
+            ),
+            (2, lambda: self.book_beside_an_offer(chance, chance.random() < 0.3)),
+            (1, lambda: self.answer_at_the_last_moment(chance, chance.choice([59, 60, 61]))),
+            (2, lambda: self.change_capacity(chance.randint(-5, 6))),
+            (
+                0.3,
+                lambda: self.trouble(chance, chance.choice([one for one in TROUBLES if one != "call_off"])),
+            ),
+            (0.2, lambda: self.time_passes(timedelta(minutes=30))),
+            (6, lambda: self.decide([chance.randint(1, 6) for _ in range(chance.randint(0, 5))], 2)),
+        ]
+        chance.choices([verb for _, verb in verbs], [weight for weight, _ in verbs])[0]()
+        self.nothing_is_oversold_and_every_counter_is_the_sum_of_its_rows()
+
+
+def walk(seed: int) -> Counter[str]:
+    """A hundred and fifty steps; how often what happened, by kind of row and how entries ended."""
+    walker = Walker(seed)
+    try:
+        for _ in range(150):
+            walker.step()
+        if seed % 2:
+            walker.change(status="cancelled")
+            walker.ask("call_off", 99)
+        walker.decide([3, 4], 2)
+    finally:
+        walker.teardown()
+    entries = walker.singly.entries.values()
+    return Counter(row.kind for row in walker.singly.rows) + Counter(entry.status for entry in entries)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_a_long_walk(seed):
+    walk(seed)
+
+
+def test_long_walks_are_about_offers():
+    """Else they prove little."""
+    seen = sum((walk(seed) for seed in range(20)), Counter())
+    assert all(seen[kind] >= 20 for kind in ("offer", "accepted", "declined", "expired", "left")), seen
