@@ -79,6 +79,15 @@ SAID = [
         {"changes": {"venue": {"from": "Salle Pleyel", "to": ""}}},
         "Jazz Night: it is now at a venue to be announced (before: Salle Pleyel).",
     ),
+    (
+        "event_changed",
+        {
+            "changes": {
+                "starts_at": {"from": "2030-06-01T17:00:00.000000Z", "to": "2030-06-01T18:00:00.000000Z"}
+            }
+        },
+        "Jazz Night: it now starts Sat 1 June 2030, 20:00 (Europe/Paris) (before: Sat 1 June 2030, 19:00 (Europe/Paris)).",
+    ),
     ("sales_open", {}, "Tickets for Jazz Night, Sat 1 June 2030, 20:00 (Europe/Paris), are on sale."),
     ("new_event", {}, "Ada announced Jazz Night, Sat 1 June 2030, 20:00 (Europe/Paris)."),
     (

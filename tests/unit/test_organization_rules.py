@@ -1,8 +1,9 @@
-"""Which addresses an organization may show."""
+"""Which addresses an organization may show, who sees its members, and who runs it."""
 
 import pytest
 
 from shared.domain.organizations import find_url_fault
+from shared.domain.permissions import Actor, may_run_organization, may_see_members
 
 SCHEME = "Must be an http or https address, with other than ASCII characters encoded."
 HOST = "Must be an http or https address with a host."
@@ -56,3 +57,18 @@ def test_http_addresses_with_a_host_are_accepted(url):
 )
 def test_others_are_refused(url, fault):
     assert find_url_fault(url) == fault
+
+
+@pytest.mark.parametrize(
+    ("role", "belongs_to", "sees"), [("admin", (), True), ("host", (7,), True), ("host", (8,), False)]
+)
+def test_members_are_shown_to_members_and_admins(role, belongs_to, sees):
+    assert may_see_members(Actor(1, role, organization_ids=frozenset(belongs_to)), 7) is sees
+
+
+@pytest.mark.parametrize(
+    ("role", "membership", "runs"),
+    [("admin", None, True), ("host", "owner", True), ("host", "member", False), ("host", None, False)],
+)
+def test_owners_and_admins_run_it(role, membership, runs):
+    assert may_run_organization(Actor(1, role), membership) is runs
