@@ -18,11 +18,12 @@ from api.compression import compress
 from api.console import init_console
 from api.container import make_container
 from api.cors import init_cors
-from api.parsing import BIGINT_MAX, BODY_BYTES_MAX
+from api.parsing import BODY_BYTES_MAX
 from api.problems import register_error_handlers
 from api.rate_limits import RateLimits
 from api.routes import API_ROUTES, ROOT_ROUTES
 from api.security_headers import make_adder
+from shared.ids import BIGINT_MAX
 from shared.logs import request_id_var
 from shared.settings import Settings
 

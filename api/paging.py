@@ -15,9 +15,10 @@ from marshmallow import Schema, fields, validate
 
 from api.container import get_container
 from api.fields import QueryBoolean, about
-from api.parsing import BIGINT_MAX, QueryInteger, StrictBoolean, StrictInteger, StrictSchema
+from api.parsing import QueryInteger, StrictBoolean, StrictInteger, StrictSchema
 from shared.clock import from_micros, to_micros
 from shared.errors import InvalidInputError
+from shared.ids import BIGINT_MAX
 from shared.store.paging import TOTAL_MAX, Key, Page, PageRequest, Position
 
 LIMIT_DEFAULT: Final = 20

@@ -10,9 +10,9 @@ from marshmallow import RAISE, Schema, ValidationError, fields, validate
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from shared.errors import GuichetError, InvalidInputError
+from shared.ids import BIGINT_MAX
 
 BODY_BYTES_MAX = 64 * 1024
-BIGINT_MAX = 2**63 - 1
 
 
 class StrictSchema(Schema):

@@ -9,6 +9,10 @@ import os
 import threading
 import time
 import uuid
+from typing import Final
+
+# The greatest id of an event, a user, an organization: PostgreSQL refuses to compare one with more.
+BIGINT_MAX: Final = 2**63 - 1
 
 # No 0/O, 1/I/L, U/V look-alikes and no vowels that spell words: 27 symbols that survive a phone call.
 ALPHABET = "23456789BCDFGHJKMNPQRSTWXYZ"

@@ -19,8 +19,8 @@ from api.openapi.problems import (
     problem_response,
     waits_for_decision,
 )
-from api.parsing import BIGINT_MAX
 from api.rate_limits import UNLIMITED
+from shared.ids import BIGINT_MAX
 
 _PLACEHOLDER: Final = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
 

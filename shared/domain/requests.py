@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, get_args
 import orjson
 
 from shared.domain.permissions import ActingAs
+from shared.ids import BIGINT_MAX
 
 RequestKind = Literal[
     "book",
@@ -52,7 +53,6 @@ _IS_ABOUT_AN_OFFER: Final = frozenset({ACCEPT_OFFER, DECLINE_OFFER, EXPIRE_OFFER
 # Written into every payload. A worker decides this version and the one before, and leaves a newer one waiting.
 PAYLOAD_VERSION: Final = 2
 
-BIGINT_MAX: Final = 2**63 - 1
 INTEGER_MAX: Final = 2**31 - 1
 
 # The only function a booking job may name: JSON jobs still run any import path, so workers check this one.

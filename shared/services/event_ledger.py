@@ -3,18 +3,16 @@
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from shared.domain.ledger import EVENT_SET, LedgerRow, chain_hash, event_set_facts
 from shared.domain.outcomes import DONE
-from shared.ids import uuid7
+from shared.ids import BIGINT_MAX, uuid7
 from shared.models import Decision, Event
 from shared.services import audit_log, outbox
-
-BIGINT_MAX: Final = 2**63 - 1
 
 
 def lock_event(session: Session, event_id: int) -> Event | None:

@@ -10,8 +10,9 @@ from redis.exceptions import RedisError
 from shared.clock import from_micros, parse_rfc3339, rfc3339
 from shared.domain.outcomes import REASONS
 from shared.domain.partitions import partition_of
-from shared.domain.requests import BIGINT_MAX, PayloadError, decode_payload
+from shared.domain.requests import PayloadError, decode_payload
 from shared.errors import InvalidInputError
+from shared.ids import BIGINT_MAX
 from shared.line import keys
 from shared.line.client import LineUnavailableError, ScriptRunner
 from shared.line.pages import (

@@ -6,10 +6,11 @@ from sqlalchemy.orm import Session
 from shared.domain.organizations import MEMBER, OWNER, MemberRole
 from shared.domain.permissions import Actor, may_run_organization, may_see_members
 from shared.errors import GuichetError, NotFoundError, RefusedError
+from shared.ids import BIGINT_MAX
 from shared.models import Organization, OrganizationMember, User
 from shared.services.organizations import check_room, lock_organization, lock_run, record
 from shared.services.token_families import lock_user
-from shared.store.organizations import BIGINT_MAX, count_owners, find_membership
+from shared.store.organizations import count_owners, find_membership
 
 
 def check_sees_members(actor: Actor, organization_id: int) -> None:

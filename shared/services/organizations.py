@@ -10,11 +10,12 @@ from sqlalchemy.orm import Session
 from shared.domain.organizations import MEMBERSHIPS_MAX, OWNER
 from shared.domain.permissions import Actor, may_create_events, may_place_events, may_run_organization
 from shared.errors import GuichetError, NotFoundError, RefusedError
+from shared.ids import BIGINT_MAX
 from shared.models import Event, Organization, OrganizationMember
 from shared.services import audit_log
 from shared.services.token_families import lock_user
 from shared.store.clock import read_clock
-from shared.store.organizations import BIGINT_MAX, count_memberships, find_membership
+from shared.store.organizations import count_memberships, find_membership
 
 FIELD_NAMES: Final = ("name", "logo_url", "website_url", "background_url")
 

@@ -9,10 +9,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.domain.events import MAX_DURATION
+from shared.ids import BIGINT_MAX
 from shared.store.event_search import fetch_search_page
 from shared.store.paging import ListQuery, Page, PageRequest, fetch_page
-
-BIGINT_MAX: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from shared.domain.organizations import MemberRole
+from shared.ids import BIGINT_MAX
 from shared.store.paging import ListQuery, Page, PageRequest, fetch_page
 from shared.store.words import prefixes
-
-BIGINT_MAX: Final = 2**63 - 1
 
 _COLUMNS: Final = "o.id, o.name, o.logo_url, o.website_url, o.background_url, o.created_at"
 _SORT_COLUMNS: Final = {"name": "o.name", "created_at": "o.created_at"}
