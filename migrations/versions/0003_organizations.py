@@ -12,8 +12,7 @@ branch_labels = None
 depends_on = None
 
 # The reference is validated by 0014, when the lock on `events`, which every batch waits for, has gone.
-# What stands between words of a name is ASCII that is no letter and no digit, as in `shared/store/words.py`.
-UPGRADE = r"""
+UPGRADE = """
 create table organizations (
     id bigint generated always as identity primary key,
     name text not null,
@@ -22,16 +21,10 @@ create table organizations (
     background_url text,
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    deleted_at timestamptz,                   -- hidden: its hidden events still refer to it
-    search_words tsvector not null generated always as (
-        array_to_tsvector(array_remove(
-            regexp_split_to_array(lower(name), '[\u0001-\u002f\u003a-\u0040\u005b-\u0060\u007b-\u007f]+'), ''
-        ))
-    ) stored
+    deleted_at timestamptz                    -- hidden: its hidden events still refer to it
 );
 create index organizations_name_idx on organizations (name, id) where deleted_at is null;
 create index organizations_created_idx on organizations (created_at, id) where deleted_at is null;
-create index organizations_words_idx on organizations using gin (search_words) where deleted_at is null;
 
 create table organization_members (
     organization_id bigint not null references organizations,

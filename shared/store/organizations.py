@@ -9,15 +9,14 @@ from sqlalchemy.orm import Session
 from shared.domain.organizations import MemberRole
 from shared.ids import BIGINT_MAX
 from shared.store.paging import ListQuery, Page, PageRequest, fetch_page
-from shared.store.words import prefixes
+from shared.store.words import BEGINNINGS
 
 _COLUMNS: Final = "o.id, o.name, o.logo_url, o.website_url, o.background_url, o.created_at"
 _SORT_COLUMNS: Final = {"name": "o.name", "created_at": "o.created_at"}
 # Found by words first, whatever the order, as in `shared/store/users.py`.
-_FOUND: Final = """(
-    select * from organizations
-    where deleted_at is null and search_words @@ cast(lower(:words) as tsquery) offset 0
-) o"""
+_FOUND: Final = f"""(
+    select * from organizations where deleted_at is null and organization_words(name) @@ {BEGINNINGS} offset 0
+) o"""  # noqa: S608 - constants only
 _MEMBER_COLUMNS: Final = "m.user_id, u.name, m.role, m.created_at"
 _MEMBER_TABLES: Final = "organization_members m join users u on u.id = m.user_id"
 _MEMBER_SORT_COLUMNS: Final = {"created_at": "m.created_at", "name": "u.name"}
@@ -41,20 +40,19 @@ def find_organization(session: Session, organization_id: int) -> dict[str, Any] 
 
 
 def list_organizations(session: Session, filters: OrganizationFilters, page: PageRequest) -> Page:
-    """One page of organizations; each word of `search` begins one of the name's, and without a word it finds none.
+    """One page of organizations; each word of `search` begins one of the name's, in any case, with or without
+    accents; without a word it finds none.
 
     One round trip, two with a total.
     """
-    words = None if filters.search is None else prefixes(filters.search)
     query = ListQuery(
         columns=_COLUMNS,
-        tables="organizations o" if words is None else _FOUND,
+        tables="organizations o" if filters.search is None else _FOUND,
         conditions=[
             "o.deleted_at is null",
             *(["o.id = any(cast(:only_ids as bigint[]))"] if filters.only_ids is not None else []),
-            *(["false"] if words == "" else []),
         ],
-        parameters={"words": words, "only_ids": sorted(filters.only_ids or ())},
+        parameters={"search": filters.search, "only_ids": sorted(filters.only_ids or ())},
         key=_SORT_COLUMNS[page.sort],
         id="o.id",
     )

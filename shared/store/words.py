@@ -1,12 +1,10 @@
-"""Searching by words: each word of a search begins a word of what is found, in any case and any order."""
+"""Searching by words: each begins a word of what is found, in any case and any order, with or without accents."""
 
-import re
 from typing import Final
 
-# What stands between words, as the migrations split names: ASCII that is no letter and no digit.
-_BETWEEN_WORDS: Final = re.compile(r"[\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+")
-
-
-def prefixes(search: str) -> str:
-    """`search` as a tsquery: `'ada':* & 'exam':*`; empty when it has no word. Quotes stand between words."""
-    return " & ".join(f"'{word}':*" for word in _BETWEEN_WORDS.split(search) if word)
+# The parameter `search` as a tsquery: `'ada':* & 'exam':*`; null, which finds nothing, when it has no word.
+# `search_words` leaves letters and digits: no word of it can be anything but a word in a tsquery.
+BEGINNINGS: Final = """(
+    select cast(string_agg(quote_literal(word) || ':*', ' & ') as tsquery)
+    from unnest(string_to_array(search_words(:search), ' ')) word where word <> ''
+)"""

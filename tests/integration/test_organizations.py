@@ -164,6 +164,7 @@ class TestList:
             "estival": set(),
             "çirque": {"Çirque d'été"},
             "d'ét": {"Çirque d'été"},
+            "ete cirq": {"Çirque d'été"},
             "bows.OPER": set(),
             "of-bo": {"Festival of Bows"},
             "'; drop table organizations; --": set(),
