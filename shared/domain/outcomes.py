@@ -26,7 +26,7 @@ REASONS: Final[dict[str, str]] = {
     "event_started": "The event had started when the request's turn came.",
     "not_enough_left": "Fewer tickets are left than you asked for.",
     "not_waiting": "You are not on the waitlist of this event.",
-    "offer_ended": "This offer was accepted, declined or given up before.",
+    "offer_ended": "This offer has ended: it was accepted, declined or given up, or has expired.",
     "offer_expired": "The offer had expired.",
     "offer_not_due": "The offer has not expired yet.",
     "offer_not_found": "There is no such offer.",

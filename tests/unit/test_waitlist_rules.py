@@ -174,6 +174,7 @@ class TestAccept:
     def test_is_for_once(self, status):
         verdict = self.accept(entry_of(offered=status))
         assert (verdict.reason, verdict.facts["offer_status"]) == ("offer_ended", status)
+        assert status in REASONS["offer_ended"]  # the sentence is true however it ended
 
     def test_is_refused_to_a_closed_account(self):
         assert self.accept(entry_of(offered="open"), closed={1}).reason == "account_closed"
