@@ -28,12 +28,12 @@ def submit_join(container: Container, identity: Identity, *, event_id: int, tick
 
 
 def submit_leave(container: Container, identity: Identity, *, event_id: int) -> Response:
-    """A `leave_waitlist` request, kept out only where there is no such event: a request to join may stand before
-    it, so whether there is anything to leave is known when its turn comes.
+    """A `leave_waitlist` request, kept out only where there is no event to be seen: a request to join may stand
+    before it, so whether there is anything to leave is known when its turn comes.
     """
     snapshot = container.snapshots.find(event_id)
     request = new_request(identity, kind=LEAVE_WAITLIST, event_id=event_id, payload={"event_id": event_id})
-    door = UNKNOWN_EVENT if snapshot is None else snapshot.open_door()
+    door = UNKNOWN_EVENT if snapshot is None else snapshot.leave_door()
     return submit(container, request, door, snapshot, WAIT_DEFAULT_SECONDS)
 
 

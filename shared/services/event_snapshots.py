@@ -17,6 +17,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.db import Session, transaction
+from shared.domain.events import DRAFT
 from shared.domain.rules import judge_sale
 from shared.errors import UnavailableError
 from shared.line.doors import Door
@@ -85,6 +86,11 @@ class EventSnapshot:
         if not verdict and not self.waitlist_enabled:
             verdict = "waitlist_disabled"
         return self._door(verdict)
+
+    def leave_door(self) -> Door:
+        """The same for leaving it, which is always possible. Of a hidden event, where nobody waits, nobody is told."""
+        hidden = self.deleted or self.status == DRAFT
+        return self._door("event_not_found") if hidden else self.open_door()
 
     def open_door(self) -> Door:
         """For what is never kept out."""

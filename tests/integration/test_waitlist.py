@@ -260,6 +260,13 @@ class TestLeave:
         answer = crowd.person().ask("DELETE", "/api/waitlist/999999")
         assert (answer.status_code, answer.json["code"]) == (404, "event_not_found")
 
+    @pytest.mark.parametrize("hidden", [{"status": "draft"}, {"deleted_at": utc_now()}])
+    def test_tells_nobody_of_a_hidden_event_and_writes_nothing_into_its_ledger(self, engine, crowd, hidden):
+        event = make_event(engine, **hidden)
+        answer = crowd.person().ask("DELETE", f"/api/waitlist/{event.id}")
+        assert (answer.status_code, answer.json["code"]) == (404, "event_not_found")
+        assert crowd.driver.decide_all() == 0
+
     def test_cannot_be_withdrawn(self, sold_out, crowd):
         event, _ = sold_out
         person = crowd.person()
