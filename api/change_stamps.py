@@ -10,6 +10,7 @@ Processes of other machines do not see the stamps: there an answer is as old as 
 import logging
 import mmap
 import os
+import struct
 import time
 from pathlib import Path
 from typing import Final
@@ -21,8 +22,11 @@ FILE_NAME: Final = "changes"
 _SLOTS: Final = 8_192
 _EVERYTHING, _LISTS, _FIRST_EVENT = 0, 1, 2
 _BYTES: Final = 8
-# A sell-out decides some thousand times a second, and nobody can tell answers apart that quickly.
+# A sell-out decides some thousand times a second, and the cache is there for sell-outs. Behind the stamps stands when
+# the next is due, for a decision that was told too soon after the last: whoever asks then writes it, in any process.
 DECISIONS_APART_SECONDS: Final = 0.05
+_DUE: Final = struct.Struct("d")
+_SIZE: Final = _SLOTS * (_BYTES + _DUE.size)
 
 
 class ChangeStamps:
@@ -30,7 +34,7 @@ class ChangeStamps:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._stamps = mmap.mmap(-1, _SLOTS * _BYTES)
+        self._stamps = mmap.mmap(-1, _SIZE)
         self._decided_at: dict[int, float] = {}
 
     def share(self) -> None:
@@ -39,8 +43,8 @@ class ChangeStamps:
             self._folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._folder / FILE_NAME, os.O_CREAT | os.O_RDWR, 0o600)
             try:
-                os.ftruncate(descriptor, _SLOTS * _BYTES)
-                self._stamps = mmap.mmap(descriptor, _SLOTS * _BYTES)
+                os.ftruncate(descriptor, _SIZE)
+                self._stamps = mmap.mmap(descriptor, _SIZE)
             finally:
                 os.close(descriptor)
         except OSError as error:
@@ -48,7 +52,11 @@ class ChangeStamps:
 
     def of_event(self, event_id: int) -> bytes:
         """The stamps that an answer about one event depends on."""
-        return self._read(_EVERYTHING) + self._read(_slot(event_id))
+        slot = _slot(event_id)
+        if 0.0 < self._due(slot) <= time.monotonic():
+            self._set_due(slot, 0.0)  # first: a decision that is told in between is covered, or due again
+            self._write(slot)
+        return self._read(_EVERYTHING) + self._read(slot)
 
     def of_lists(self) -> bytes:
         """The stamps that a list depends on."""
@@ -64,17 +72,27 @@ class ChangeStamps:
         self._write(_LISTS)
 
     def event_decided(self, event_id: int) -> None:
-        """Somebody has learned what was decided for the event, and may look whether it shows. Lists are left to time:
-        during a sale they would never be kept.
+        """Somebody has learned what was decided for the event, and may look whether it shows: at once, or
+        DECISIONS_APART_SECONDS after the one before. Lists are left to time: during a sale they would never be kept.
         """
         slot, now = _slot(event_id), time.monotonic()
-        if now - self._decided_at.get(slot, float("-inf")) >= DECISIONS_APART_SECONDS:
+        due = self._decided_at.get(slot, float("-inf")) + DECISIONS_APART_SECONDS
+        if now >= due:
             self._decided_at[slot] = now
             self._write(slot)
+        else:
+            self._set_due(slot, due)
 
     def everything_changed(self) -> None:
         """Something that all answers tell of, such as a pause of the line. After the commit."""
         self._write(_EVERYTHING)
+
+    def _due(self, slot: int) -> float:
+        due: float = _DUE.unpack_from(self._stamps, _SLOTS * _BYTES + slot * _DUE.size)[0]
+        return due
+
+    def _set_due(self, slot: int, due: float) -> None:
+        _DUE.pack_into(self._stamps, _SLOTS * _BYTES + slot * _DUE.size, due)
 
     def _read(self, slot: int) -> bytes:
         return self._stamps[slot * _BYTES : (slot + 1) * _BYTES]

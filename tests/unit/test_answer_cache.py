@@ -225,6 +225,17 @@ class TestStamps:
         here.event_decided(7)
         assert there.of_event(7) != seen
 
+    def test_of_a_decision_told_right_after_another_come_later_and_once(self, pair, clock) -> None:
+        here, there = pair
+        here.event_decided(7)
+        here.event_decided(7)
+        seen = there.of_event(7)
+        clock(2 * DECISIONS_APART_SECONDS)
+        late = there.of_event(7)
+        assert late != seen
+        clock(2 * DECISIONS_APART_SECONDS)
+        assert (here.of_event(7), there.of_event(7)) == (late, late)
+
     def test_stay_in_the_process_until_they_are_shared(self, tmp_path) -> None:
         stamps = ChangeStamps(tmp_path / "shared")
         before = stamps.of_lists()
