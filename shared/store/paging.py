@@ -52,7 +52,7 @@ class ListQuery:
     """The fixed SQL of a list: columns, tables, conditions with their parameters, sort key and id.
 
     `key` and `id` are column expressions; where they are the same, the id alone is the order. `counted` are the
-    tables of the conditions, if those are fewer. Nothing here may come from a client except the values of
+    tables of the conditions, if those are fewer: what a total reads. Nothing here may come from a client except the values of
     `parameters`.
     """
 
@@ -116,9 +116,8 @@ def make_page(
 
 def _count(session: Session, query: ListQuery) -> int:
     """How many rows there are, but no more than one above TOTAL_MAX."""
-    counted = (
-        f"select 1 from {query.tables} where {' and '.join(query.conditions) or 'true'} limit :total_max"  # noqa: S608
-    )
+    tables, conditions = query.counted or query.tables, " and ".join(query.conditions) or "true"
+    counted = f"select 1 from {tables} where {conditions} limit :total_max"  # noqa: S608
     statement = f"select count(*) from ({counted}) counted"  # noqa: S608
     parameters = {**query.parameters, "total_max": TOTAL_MAX + 1}
     total: int = session.execute(text(statement), parameters).scalar_one()
