@@ -9,8 +9,10 @@ from sqlalchemy.orm import Session
 from shared.db import transaction
 
 
-def nodes_of(engine: Engine, read: Callable[[Session], object]) -> list[dict[str, Any]]:
-    """Every node of the plans of what `read` asks."""
+def nodes_of(
+    engine: Engine, read: Callable[[Session], object], *, analyze: bool = False
+) -> list[dict[str, Any]]:
+    """Every node of the plans of what `read` asks; with `analyze`, as they went."""
     asked: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
@@ -22,12 +24,14 @@ def nodes_of(engine: Engine, read: Callable[[Session], object]) -> list[dict[str
             read(session)
     finally:
         event.remove(engine, "before_cursor_execute", note)
+    explain = f"explain (analyze {analyze}, format json)"
     with engine.connect() as connection:
         plans = [
-            connection.exec_driver_sql(f"explain (format json) {statement}", parameters).scalar_one()
+            connection.exec_driver_sql(f"{explain} {statement}", parameters).scalar_one()
             for statement, parameters in asked
+            if not statement.startswith(("explain", "select version", "show"))
         ]
-    return [node for plan in plans for node in _walk(plan[0]["Plan"])]
+    return [node for plan in plans for node in walk(plan[0]["Plan"])]
 
 
 def indexes_of(engine: Engine, read: Callable[[Session], object]) -> set[str]:
@@ -37,7 +41,8 @@ def indexes_of(engine: Engine, read: Callable[[Session], object]) -> set[str]:
     return whole | {node["Index Name"] for node in nodes if "Index Name" in node}
 
 
-def _walk(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def walk(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The node and every node below it."""
     yield node
     for child in node.get("Plans", []):
-        yield from _walk(child)
+        yield from walk(child)

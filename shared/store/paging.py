@@ -51,9 +51,9 @@ class Page:
 class ListQuery:
     """The fixed SQL of a list: columns, tables, conditions with their parameters, sort key and id.
 
-    `key` and `id` are column expressions; where they are the same, the id alone is the order. `counted` are the
-    tables of the conditions, if those are fewer: what a total reads. Nothing here may come from a client except the values of
-    `parameters`.
+    `key` and `id` are column expressions; where they are the same, the id alone is the order. A total reads `counted`
+    instead, the tables of the conditions, if those are fewer. Nothing here may come from a client except the values
+    of `parameters`.
     """
 
     columns: str

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, text
 
 from scripts.benches.lists_fill import COMMON_WORD, RARE_WORD, Filled, fill
 from scripts.embedded.postgres import EmbeddedPostgres
@@ -22,6 +22,7 @@ from shared.store.event_bookings import list_attendees, list_registrations
 from shared.store.events import EventFilters, find_event, list_events
 from shared.store.paging import PageRequest, Position
 from tests.conftest import PARTITIONS
+from tests.plans import nodes_of
 
 EVENTS = 20_000
 LARGE = {"events", "bookings", "event_totals", "event_days"}
@@ -41,39 +42,15 @@ def filled(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterat
     postgres.drop_database(name)
 
 
-def nodes_of(engine: Engine, run: Callable[[Any], object]) -> list[dict[str, Any]]:
-    """The plans, as they went, of everything that `run` asks the database: the nodes that read a table."""
-    asked: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
-        asked.append((statement, parameters))
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        with transaction(engine) as session:
-            run(session)
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-    found = []
-    with engine.connect() as connection:
-        for statement, parameters in asked:
-            if statement.startswith(("explain", "select version", "show")):
-                continue
-            plan = connection.exec_driver_sql(
-                f"explain (analyze, format json) {statement}", parameters
-            ).scalar_one()
-            waiting = [plan[0]["Plan"]]
-            while waiting:
-                node = waiting.pop()
-                waiting += node.get("Plans", [])
-                if "Relation Name" in node:
-                    found.append(node)
+def reads_of(engine: Engine, run: Callable[[Any], object]) -> list[dict[str, Any]]:
+    """The nodes that read a table, as they went, of everything that `run` asks the database."""
+    found = [node for node in nodes_of(engine, run, analyze=True) if "Relation Name" in node]
     assert found
     return found
 
 
 def assert_no_table_is_read(engine: Engine, run: Callable[[Any], object]) -> None:
-    scans = {(node["Relation Name"], node["Node Type"]) for node in nodes_of(engine, run)}
+    scans = {(node["Relation Name"], node["Node Type"]) for node in reads_of(engine, run)}
     assert not {table for table, kind in scans if "Seq Scan" in kind} & LARGE, scans
 
 
@@ -81,7 +58,7 @@ def rows_read(engine: Engine, run: Callable[[Any], object]) -> int:
     """Events that were looked at, those that a filter removed included."""
     return sum(
         node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
-        for node in nodes_of(engine, run)
+        for node in reads_of(engine, run)
         if node["Relation Name"] == "events"
     )
 

@@ -13,7 +13,7 @@ from shared.services.notifier import make_notifier
 from shared.store import due
 from shared.store import outbox as outbox_store
 from tests.factories import make_event
-from tests.plans import _walk
+from tests.plans import walk
 
 ROWS = 10_000
 TABLES = (
@@ -77,7 +77,7 @@ def nodes_of(engine, ask) -> list[dict[str, Any]]:
         ask()
     finally:
         sqlalchemy_event.remove(engine, "before_cursor_execute", note)
-    return [node for plan in asked for node in _walk(plan)]
+    return [node for plan in asked for node in walk(plan)]
 
 
 def whole_reads(nodes) -> set[tuple[str, str]]:
