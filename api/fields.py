@@ -30,6 +30,7 @@ class Instant(fields.Field[datetime]):
 
     default_error_messages = {  # noqa: RUF012 - marshmallow's own pattern
         "invalid": "Must be an RFC 3339 instant with an offset, such as 2030-06-01T18:00:00Z.",
+        "year": f"Must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}.",
     }
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> datetime:  # noqa: ANN401, ARG002
@@ -40,7 +41,7 @@ class Instant(fields.Field[datetime]):
         except (ValueError, OverflowError):
             raise self.make_error("invalid") from None
         if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
-            raise self.make_error("invalid")
+            raise self.make_error("year")
         return instant.astimezone(UTC)
 
 

@@ -37,13 +37,14 @@ class StrictInteger(fields.Integer):
 
 
 class QueryInteger(fields.Integer):
-    """An integer in a query string: digits only, within bounds."""
+    """An integer in a query string: digits, within bounds; a minus is an integer too, and out of them."""
 
     def __init__(self, *, minimum: int, maximum: int = BIGINT_MAX, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(validate=validate.Range(min=minimum, max=maximum), **kwargs)
 
     def _validated(self, value: Any) -> Any:  # noqa: ANN401 - marshmallow's signature
-        if not isinstance(value, str) or not value.isascii() or not value.isdigit():
+        digits = value.removeprefix("-") if isinstance(value, str) else ""
+        if not digits.isascii() or not digits.isdigit():
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
 
