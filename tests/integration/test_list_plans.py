@@ -18,6 +18,7 @@ from shared.db import make_engine, transaction
 from shared.domain.analytics import make_period
 from shared.services.analytics_answers import read_dashboard, read_event_stats, read_period
 from shared.store.bookings import list_bookings
+from shared.store.event_archive import archive_events
 from shared.store.event_bookings import list_attendees, list_registrations
 from shared.store.events import EventFilters, find_event, list_events
 from shared.store.paging import PageRequest, Position
@@ -106,6 +107,9 @@ class TestLists:
             analysed = session.scalar(text("select count(*) from pg_stats where tablename = 'events'")) > 0
         # Without statistics everything looks rare; what is coming is read by its index and sorted.
         assert 20 < read < (600 if analysed else EVENTS * 0.6)
+
+    def test_of_what_is_to_be_archived(self, filled: tuple[Engine, Filled]) -> None:
+        assert_no_table_is_read(filled[0], lambda session: archive_events(session, limit=500))
 
     def test_of_slots(self, filled: tuple[Engine, Filled]) -> None:
         page = PageRequest(sort="starts_at")
