@@ -20,7 +20,7 @@ PLACES_MAX: Final = 10_000
 
 COUNTED_MAX: Final = 100_000  # some 25 ms
 
-# Who still waits when the event starts waits in vain; no row says so.
+# Who still waits when the event starts waits in vain, from that moment on; their rows say so a little later.
 _WAITS: Final = "w.status = 'waiting' and e.starts_at > now()"
 _IN_VAIN: Final = "w.status = 'waiting' and e.starts_at <= now()"
 _COLUMNS: Final = f"""

@@ -1,7 +1,6 @@
 """Events over HTTP: creating and reading."""
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,6 +28,7 @@ from tests.event_calls import (
     problem_of,
 )
 from tests.factories import make_event, make_user
+from tests.lines import await_that
 
 # Field values that an event may not be created with, and where the problem document points.
 REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
@@ -303,10 +303,13 @@ class TestImpressions:
         for path in ("", "/view", ""):
             client.get(f"/api/events/{event.id}{path}")
         client.head(f"/api/events/{event.id}")
-        deadline = time.monotonic() + 5
-        while client.get("/api/events").json["items"][0]["impressions"] < 3 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert client.get("/api/events").json["items"][0]["impressions"] == 3
+
+        def counted() -> int:
+            looks: int = client.get("/api/events").json["items"][0]["impressions"]
+            return looks
+
+        await_that(lambda: counted() >= 3, what="the looks in the list")
+        assert counted() == 3
 
     def test_never_wait_for_a_worker_and_are_not_lost(self, engine: Engine) -> None:
         locked, free = make_event(engine), make_event(engine)
