@@ -8,6 +8,8 @@ from api.auth import Identity
 from api.container import Container
 from api.line_requests import UNKNOWN_EVENT, new_request, submit
 from shared.domain.requests import JOIN_WAITLIST, LEAVE_WAITLIST, RequestKind
+from shared.errors import RefusedError
+from shared.services.waitlist import may_have_place
 
 WAIT_DEFAULT_SECONDS: Final = 5
 
@@ -28,12 +30,19 @@ def submit_join(container: Container, identity: Identity, *, event_id: int, tick
 
 
 def submit_leave(container: Container, identity: Identity, *, event_id: int) -> Response:
-    """A `leave_waitlist` request, kept out only where there is no event to be seen: a request to join may stand
-    before it, so whether there is anything to leave is known when its turn comes.
+    """A `leave_waitlist` request, kept out where there is no event to be seen, or surely nothing to leave: a request to
+    join may stand before it, so what is in doubt is known when its turn comes.
     """
     snapshot = container.snapshots.find(event_id)
     request = new_request(identity, kind=LEAVE_WAITLIST, event_id=event_id, payload={"event_id": event_id})
     door = UNKNOWN_EVENT if snapshot is None else snapshot.leave_door()
+    knows_answer = request.key_hash != ""  # or may: a repeated request is answered as it was
+    if (
+        not door.verdict
+        and not knows_answer
+        and not may_have_place(container.engine, container.line, event_id=event_id, user_id=identity.user_id)
+    ):
+        raise RefusedError("not_waiting")
     return submit(container, request, door, snapshot, WAIT_DEFAULT_SECONDS)
 
 

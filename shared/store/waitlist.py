@@ -69,6 +69,10 @@ select
         select from offers where status = 'open' and expires_at < now() order by expires_at, id limit :most
     ) o) as offers_overdue
 """)
+_HAS_PLACE: Final = text(
+    "select exists (select from waitlist_entries"
+    " where event_id = :event_id and user_id = :user_id and status in ('waiting', 'offered'))"
+)
 _OFFER: Final = text("select id, event_id, user_id, status from offers where id = :id")
 _LENGTH: Final = text("""
 select e.waitlist_enabled, e.offered,
@@ -167,6 +171,11 @@ def list_offered_users(session: Session, event_ids: Sequence[int]) -> dict[int, 
     """Who has an open offer, by event; the caller knows that they are few. One round trip."""
     rows = session.execute(_OFFERED_USERS, {"event_ids": list(event_ids)})
     return {event_id: frozenset(users) for event_id, users in rows}
+
+
+def has_place(session: Session, *, event_id: int, user_id: int) -> bool:
+    """Whether the user waits for the event or has an open offer. One round trip."""
+    return bool(session.scalar(_HAS_PLACE, {"event_id": event_id, "user_id": user_id}))
 
 
 def find_offer(session: Session, offer_id: uuid.UUID) -> dict[str, Any] | None:

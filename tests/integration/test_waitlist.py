@@ -32,6 +32,11 @@ def sold_out(engine, crowd):
     return event, holder
 
 
+def ledger_rows(engine, event_id: int) -> int:
+    with transaction(engine) as session:
+        return session.scalar(text("select count(*) from decisions where event_id = :id"), {"id": event_id})
+
+
 def change(engine, statement: str, **values: object) -> None:
     with transaction(engine) as session:
         session.execute(text(statement), values)
@@ -218,7 +223,7 @@ class TestOffer:
         holder.cancel(event.id)
         documents.append(waiting.decided("POST", waiting.entry()["offer"]["links"]["decline"]))
         documents.append(other.decided("POST", other.entry()["offer"]["links"]["accept"]))
-        documents.append(waiting.leave(event.id))
+        documents.append(waiting.decided("DELETE", f"/api/waitlist/{event.id}", Idempotency_Key="leaving"))
         redis_client.flushall()
         for document in documents:
             owner = waiting if document in (documents[0], documents[2], documents[4]) else other
@@ -236,9 +241,27 @@ class TestLeave:
         assert (left["kind"], left["status"]) == ("leave_waitlist", "done")
         assert first.entry()["status"] == "left"
         assert second.entry()["position"] == 1
-        assert first.leave(event.id)["reason"] == "not_waiting"
         assert first.join(event.id)["status"] == "waitlisted"
         assert [entry["position"] for entry in first.entries()] == [2, None]
+
+    def test_of_who_has_no_place_writes_nothing(self, sold_out, crowd, engine):
+        event, _ = sold_out
+        (stranger,) = crowd.people(1)
+        before = ledger_rows(engine, event.id)
+        answer = stranger.ask("DELETE", f"/api/waitlist/{event.id}")
+        assert (answer.status_code, answer.json["code"]) == (409, "not_waiting")
+        crowd.driver.decide_all()
+        assert ledger_rows(engine, event.id) == before
+
+    def test_behind_an_undecided_request_to_join_stands_in_the_line(self, sold_out, crowd):
+        """Whether there is a place to leave is known when its turn comes."""
+        event, _ = sold_out
+        (person,) = crowd.people(1)
+        joined = person.ask("POST", "/api/waitlist/join", {"event_id": event.id})
+        left = person.ask("DELETE", f"/api/waitlist/{event.id}")
+        assert (joined.status_code, left.status_code) == (202, 202)
+        crowd.driver.decide_all()
+        assert person.entry()["status"] == "left"
 
     def test_gives_an_open_offer_up_too(self, sold_out, crowd):
         event, holder = sold_out
@@ -270,6 +293,7 @@ class TestLeave:
     def test_cannot_be_withdrawn(self, sold_out, crowd):
         event, _ = sold_out
         person = crowd.person()
+        person.join(event.id)
         links = person.ask("DELETE", f"/api/waitlist/{event.id}").json["links"]
         assert "withdraw" not in links
         assert person.ask("DELETE", links["status"]).json["code"] == "not_withdrawable"
