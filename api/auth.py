@@ -115,11 +115,6 @@ def current_identity() -> Identity:
     return identity
 
 
-def optional_identity() -> Identity | None:
-    """Like `current_identity`; None without an Authorization header. A bad token is refused all the same."""
-    return current_identity() if "Authorization" in request.headers else None
-
-
 def require_actor(session: Session, *roles: Role) -> Actor:
     """Who acts in the current request, with the role that the database knows. One round trip.
 

@@ -59,10 +59,6 @@ class Service:
         }
         return int(self._call("POST", "/api/events", body, HTTPStatus.CREATED, token=token)["id"])
 
-    def get_event(self, event_id: int) -> dict[str, Any]:
-        """The event's document."""
-        return self._call("GET", f"/api/events/{event_id}", None, HTTPStatus.OK)
-
     def get_status(self, job_id: str, token: str) -> tuple[int, dict[str, Any]]:
         """HTTP status and document of a request's status."""
         answer = self._answer("GET", f"/api/bookings/status/{job_id}", None, token)

@@ -16,7 +16,6 @@ from api.auth import (
     current_identity,
     decode_refresh_token,
     init_jwt,
-    optional_identity,
 )
 from shared.clock import utc_now
 from shared.errors import GuichetError
@@ -120,19 +119,6 @@ class TestCurrentIdentity:
         verified: VerifiedTokens = app.extensions["guichet-tokens"]
         assert verified.find(token, later) is None
         assert len(verified) == 0
-
-
-class TestOptionalIdentity:
-    def test_is_nobody_without_a_header(self, app: Flask) -> None:
-        with app.test_request_context():
-            assert optional_identity() is None
-
-    def test_a_bad_token_is_refused_all_the_same(self, app: Flask) -> None:
-        with (
-            app.test_request_context(headers={"Authorization": "Bearer x"}),
-            pytest.raises(GuichetError, match="unauthenticated"),
-        ):
-            optional_identity()
 
 
 class TestRefreshToken:
