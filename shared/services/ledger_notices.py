@@ -1,12 +1,12 @@
 """What people are told because of ledger rows: bookings, offers, call-offs, places on a waitlist."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from shared.clock import rfc3339
-from shared.domain.ledger import CALL_OFF_SLICE
+from shared.domain.ledger import CALL_OFF_SLICE, OFFER
 from shared.domain.notifications import (
     BOOKING_CANCELLED,
     BOOKING_CONFIRMED,
@@ -19,6 +19,7 @@ from shared.domain.notifications import (
     waitlist_step,
 )
 from shared.domain.outcomes import CANCELLED, CONFIRMED
+from shared.domain.requests import EXPIRE_OFFER
 from shared.services.outbox import Message
 from shared.store.ledger_news import (
     Holding,
@@ -29,9 +30,6 @@ from shared.store.ledger_news import (
     list_moved,
     read_news,
 )
-
-_OFFER: Final = "offer"
-_EXPIRE_OFFER: Final = "expire_offer"
 
 
 def notices_of_ledger(session: Session, messages: Sequence[Message]) -> list[Notice]:
@@ -81,7 +79,7 @@ def _of_row(row: LedgerNews) -> Iterator[Notice]:
             "by": row.facts.get("acting_as"),
         }
         yield _notice(row, BOOKING_CANCELLED, row.booking_user_id, facts)
-    elif row.kind == _OFFER and row.user_id is not None:
+    elif row.kind == OFFER and row.user_id is not None:
         facts = {
             "offer_id": str(row.job_id),
             "entry_id": row.facts["entry_id"],
@@ -89,7 +87,7 @@ def _of_row(row: LedgerNews) -> Iterator[Notice]:
             "expires_at": row.facts["expires_at"],
         }
         yield _notice(row, OFFER_MADE, row.user_id, facts)
-    elif row.kind == _EXPIRE_OFFER and row.user_id is not None and row.facts.get("offer_id") is not None:
+    elif row.kind == EXPIRE_OFFER and row.user_id is not None and row.facts.get("offer_id") is not None:
         facts = {
             "offer_id": row.facts["offer_id"],
             "entry_id": row.facts["entry_id"],
