@@ -14,8 +14,9 @@ run: $(STAMP) ## starts everything (PORT=8000, data in .data); Ctrl-C stops it
 
 install: $(STAMP) ## makes .venv
 
+# Side by side, file by file: most of a crash test is waiting. How many at once: tests/conftest.py.
 test: $(STAMP) ## runs every test, on servers of their own
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n auto --dist loadfile
 
 unit: $(STAMP) ## runs the tests that need no server
 	$(BIN)/python -m pytest tests/unit tests/architecture

@@ -43,6 +43,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores, each with servers of its own: crash tests wait more than they compute. Eight are
+    enough: the longest file takes three minutes.
+    """
+    return min((os.cpu_count() or 1) + 1, 8)
+
+
 @pytest.fixture(scope="session")
 def contract_cases(pytestconfig: pytest.Config) -> int:
     """How many calls are made up for each actor."""

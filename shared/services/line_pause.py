@@ -42,7 +42,7 @@ def pause(
     """
     check_reason(reason)
     _refuse_the_past(session, resume_at)  # before anybody has to wait for the lock
-    state = _lock(session)
+    state = _lock(session, seconds=LOCK_SECONDS)
     _refuse_the_past(session, resume_at)
     if not _is_paused(session, state):
         state.paused_at = session.scalar(select(func.clock_timestamp()))
@@ -69,7 +69,7 @@ def resume(
 ) -> bool:
     """Ends the pause; False, changing nothing, when the line runs. Raises as `pause` does."""
     check_reason(reason)
-    state = _lock(session)
+    state = _lock(session, seconds=LOCK_SECONDS)
     was_paused = _is_paused(session, state)
     _clear(state)
     if was_paused:
@@ -115,7 +115,7 @@ def _clear(state: LineState) -> None:
     state.pause_reason = state.paused_by = state.paused_at = state.resume_at = None
 
 
-def _lock(session: Session, *, seconds: int = LOCK_SECONDS) -> LineState:
+def _lock(session: Session, *, seconds: int) -> LineState:
     # Batches hold the row FOR SHARE one after the other, and may overlap for longer than the usual five seconds.
     milliseconds = seconds * 1000
     limits = "set local lock_timeout = {}; set local statement_timeout = {}"

@@ -66,7 +66,7 @@ class TestAccepted:
         assert before <= to_micros(parse_rfc3339(answer.accepted_at)) <= after
         job = line.redis.hgetall(keys.job(str(first.job_id)))
         assert decode_payload(job[b"data"]) == {
-            "v": 1, "kind": "book", "event_id": 3, "user_id": 7, "tickets": 2, "request_id": "r-1",
+            "v": 2, "kind": "book", "event_id": 3, "user_id": 7, "tickets": 2, "request_id": "r-1",
         }  # fmt: skip
         assert job[b"enqueued_at"] == answer.accepted_at.encode()
         assert (job[b"status"], job[b"arrival"], job[b"seq"]) == (b"queued", b"1", b"1")

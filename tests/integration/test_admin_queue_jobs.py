@@ -50,7 +50,7 @@ class TestJob:
         (job_id,) = line.stand_as(event, [user.id], tickets=2, request_id="r-1")
         document = show(job_id)
         assert document["payload"] == {
-            "v": 1, "kind": "book", "event_id": event.id, "user_id": user.id, "tickets": 2, "request_id": "r-1",
+            "v": 2, "kind": "book", "event_id": event.id, "user_id": user.id, "tickets": 2, "request_id": "r-1",
         }  # fmt: skip
         found = {
             name: document[name] for name in ("id", "status", "arrival", "position", "attempts", "decision")

@@ -21,7 +21,7 @@ from tests.console_calls import (
     plant_job,
     signed_in,
 )
-from worker import schedule
+from worker import entries
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def audit_log(engine):
 
 
 def test_the_task_queue_is_the_workers():
-    assert TASK_QUEUE == schedule.TASK_QUEUE
+    assert TASK_QUEUE == entries.TASK_QUEUE
 
 
 class TestReadOnly:

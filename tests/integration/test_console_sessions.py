@@ -16,7 +16,7 @@ from shared.services import accounts, token_families
 from shared.services.console_sessions import SESSION_SECONDS
 from tests.account_calls import OTHER, bearer, log_in
 from tests.console_calls import OWN, PAGE, make_admin, open_form, page_token, sign_in, signed_in
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, make_user
 
 COOKIE = "guichet_console"
 
@@ -219,6 +219,7 @@ class TestEnd:
         assert not is_in(browser)
 
     def test_a_closed_account_ends_it(self, engine, settings, admin, browser):
+        make_user(engine, role="admin")  # the last one cannot be closed
         with transaction(engine) as session:
             user = token_families.lock_user(session, admin.id)
             accounts.close_account(session, user, actor_id=admin.id, settings=settings, request_id=None)

@@ -80,7 +80,7 @@ class TestJob:
         assert job.get_status() == JobStatus.QUEUED
         assert (job.origin, job.func_name, job.args) == (line.queue.name, JOB_FUNCTION, [])
         assert job.kwargs == {
-            "v": 1, "kind": "book", "event_id": line.event.id, "user_id": line.users[0], "tickets": 1, "request_id": "r-1",
+            "v": 2, "kind": "book", "event_id": line.event.id, "user_id": line.users[0], "tickets": 1, "request_id": "r-1",
         }  # fmt: skip
         assert job.description == "booking request"  # a constant: dashboards print it as it is
         assert job.created_at == job.enqueued_at
