@@ -129,7 +129,7 @@ class BatchRunner:
         """Takes and decides one transaction's worth of a partition; returns how many requests were replied,
         or why there was nothing: `empty`, `paused`, `suspended`, `newer`.
 
-        Six to ten round trips. Raises ClaimLostError, OutdatedTokenError, CommitUnknownError, what the two
+        Six to twelve round trips. Raises ClaimLostError, OutdatedTokenError, CommitUnknownError, what the two
         clients raise; whatever it raises, nothing is lost, and the next call begins from what is in flight.
         """
         started = time.perf_counter()

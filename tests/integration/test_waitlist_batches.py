@@ -1,250 +1,36 @@
-"""The waitlist in batches on a real database: as the model says, whatever is decided together, and the audit agrees."""
+"""What a batch does to a waitlist on a real database: many tickets at once, one batch, the host, and the audit agrees."""
 
 import itertools
 import random
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
-from scripts.audit import run_audit
 from shared.db import transaction
 from shared.domain.availability import available_tickets
 from shared.domain.permissions import Actor
 from shared.errors import RefusedError
 from shared.ids import derived_uuid
-from shared.models import Event
-from shared.services import control_requests, events
-from shared.services.line import LineClient
-from shared.services.line_gate import LineGate
-from shared.settings import Settings
+from shared.services import events
 from shared.store import batches
-from tests.factories import make_event, make_users
-from tests.standing import StandingLine
-from tests.waitlist_model import Model
+from tests.factories import make_users
+from tests.waitlist_window import Window, windows
 from worker import batch
-
-NOWHERE = uuid.UUID(int=0)
-
-
-@dataclass
-class Window:
-    """An event, the line before it, and short ways to ask for things; what is asked is decided when the test says so."""
-
-    engine: Engine
-    line: StandingLine
-    event: Event
-
-    def ask(self, kind: str, user_id: int, **fields: Any) -> uuid.UUID:
-        """Stands in line; the job id."""
-        given = {"tickets": 1 if kind in ("book", "join_waitlist") else None, **fields}
-        return uuid.UUID(self.line.stand_as(self.event, [user_id], kind=kind, **given)[0])
-
-    def decide(self) -> None:
-        """Everything that waits."""
-        self.line.decide_all()
-
-    def let_wait(self, count: int, tickets: int = 1) -> None:
-        """So many people join the waitlist; a session that is silent for 3 s loses its claim."""
-        for _ in range(0, count, 50):
-            self.line.stand(self.event, 50, kind="join_waitlist", tickets=tickets)
-            self.decide()
-
-    def change(self, **values: Any) -> None:
-        """The host changes the event, and what follows from it is put into the line."""
-        settings = self.line.settings
-        client = LineClient(settings, self.line.redis, LineGate(settings, self.engine, self.line.redis))
-        with transaction(self.engine) as session:
-            jobs = events.change_event(
-                session, actor=Actor(self.event.host_id, "host"), event_id=self.event.id, values=values,
-                whole=False, versions=None, request_id=None,
-            )  # fmt: skip
-        control_requests.put_into_line(self.engine, client, jobs)
-
-    def query(self, statement: str, **values: Any) -> list[Any]:
-        with self.engine.connect() as connection:
-            return list(connection.execute(text(statement), {"event": self.event.id, **values}))
-
-    def counters(self) -> tuple[int, int, list[int]]:
-        """Booked, offered, waiting."""
-        (row,) = self.query("select booked, offered, waiting from events where id = :event")
-        return row.booked, row.offered, row.waiting
-
-    def story(self) -> list[tuple[Any, ...]]:
-        """Decisions and offers, in the words of the model."""
-        rows = self.query(
-            "select d.kind, d.job_id, d.outcome, d.reason, d.user_id, d.tickets, w.job_id as made_by from decisions d"
-            " left join waitlist_entries w on w.id::text = d.facts ->> 'entry_id' and d.kind = 'offer'"
-            " where d.event_id = :event and d.kind not in ('event_set', 'call_off_slice') order by d.number"
-        )
-        return [
-            ("offer", row.made_by, row.user_id, row.tickets)
-            if row.kind == "offer"
-            else ("decision", row.job_id, row.outcome, row.reason)
-            for row in rows
-        ]
-
-    def offered_to(self) -> list[int]:
-        """Whom offers were made to, in order."""
-        rows = self.query(
-            "select user_id from decisions where event_id = :event and kind = 'offer' order by number"
-        )
-        return [row.user_id for row in rows]
-
-    def offer_of(self, user_id: int) -> uuid.UUID:
-        """The id of the newest offer to somebody."""
-        rows = self.query(
-            "select id from offers where event_id = :event and user_id = :user order by created_at desc, id desc",
-            user=user_id,
-        )
-        return rows[0].id if rows else NOWHERE
-
-    def outcome(self, job_id: uuid.UUID) -> tuple[str, str | None]:
-        (row,) = self.query("select outcome, reason from decisions where job_id = :job", job=job_id)
-        return row.outcome, row.reason
-
-    def assert_clean(self) -> None:
-        tally = run_audit(self.line.settings)
-        assert tally.ok, tally.findings[:5]
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return replace(
-        settings, booking_rate_per_second=100_000.0, booking_rate_burst=100_000, user_undecided_max=100_000
-    )
 
 
 @pytest.fixture
 def open_window(settings, engine) -> Iterator[Any]:
-    lines = []
-
-    def opened(*, batch_max: int = 250, **fields: Any) -> Window:
-        lines.append(StandingLine(replace(settings, batch_max=batch_max), engine))
-        return Window(engine, lines[-1], make_event(engine, **fields))
-
-    yield opened
-    for line in lines:
-        line.close()
+    with windows(settings, engine) as opened:
+        yield opened
 
 
 @pytest.fixture
 def people(engine) -> list[int]:
     return [user.id for user in make_users(engine, 12)]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the model reads of a request."""
-
-    job_id: uuid.UUID
-    kind: str
-    user_id: int
-    tickets: int | None
-    accepted_at: Any
-    of: uuid.UUID | None = None
-    waitlist: bool = False
-    acting_as: str = "owner"
-    withdrawn: bool = False
-
-
-class Walk:
-    """Random requests, in random batches, by the model and by the worker."""
-
-    def __init__(self, window: Window, people: list[int], seed: int) -> None:
-        self.window, self.people, self.chance = window, people, random.Random(seed)
-        event = window.event
-        self.model = Model(
-            capacity=event.capacity,
-            max_per_booking=event.max_per_booking,
-            starts_at=event.starts_at,
-            sales_open_at=None,
-            sales_close_at=event.sales_close_at,
-        )
-        self.now = event.created_at
-        self.line: list[Asked] = []
-
-    def ask(self, kind: str, user: int, *, of: uuid.UUID | None = None, **fields: Any) -> None:
-        named: dict[str, Any] = {}
-        if kind == "cancel":
-            named["booking_id"] = derived_uuid(of or NOWHERE, 0)
-        elif kind.endswith("_offer"):
-            named["offer_id"] = self.window.offer_of(user)
-        job_id = self.window.ask(kind, user, **fields, **named)
-        tickets = fields.get("tickets")
-        self.line.append(
-            Asked(job_id, kind, user, tickets, self.now, of=of, waitlist=bool(fields.get("waitlist")))
-        )
-
-    def step(self) -> None:
-        chance, model = self.chance, self.model
-        user = chance.choice(self.people)
-        verb = chance.choices(
-            ["book", "join_waitlist", "cancel", "leave_waitlist", "answer", "beside"], [4, 6, 5, 1, 4, 1]
-        )[0]
-        open_offers = [one for one in model.waitlist if one.status == "offered"]
-        live = [one for one in model.bookings if one.live]
-        if verb in ("book", "join_waitlist"):
-            tickets = chance.choice([1, 1, 1, 2, 2, 3])
-            waits = {"waitlist": True} if verb == "book" and chance.random() < 0.5 else {}
-            self.ask(verb, user, tickets=tickets, **waits)
-        elif verb == "cancel" and live:
-            booking = chance.choice(live)
-            self.ask("cancel", booking.user, of=booking.made_by)
-        elif verb == "leave_waitlist":
-            self.ask(verb, user)
-        elif verb == "answer" and open_offers:
-            place = chance.choice(open_offers)
-            kind = chance.choices(["accept_offer", "decline_offer", "expire_offer"], [4, 2, 1])[0]
-            self.ask(kind, place.user, of=place.made_by)
-        elif verb == "beside" and open_offers:
-            place = chance.choice(open_offers)
-            self.ask("book", place.user, tickets=chance.choice([place.tickets, 1, 2]))
-
-    def decide(self) -> None:
-        self.model.work_off(self.line, self.now, set())
-        self.line = []
-        self.window.decide()
-
-    def change_capacity(self) -> None:
-        wanted = max(
-            self.model.capacity + self.chance.randint(-2, 3), self.model.booked() + self.model.offered(), 1
-        )
-        if wanted == self.model.capacity:
-            return
-        self.model.capacity = wanted
-        waits = any(one.status == "waiting" for one in self.model.waitlist)
-        self.window.change(capacity=wanted)
-        if waits:
-            (row,) = self.window.query(
-                "select job_id from control_requests where event_id = :event order by created_at desc limit 1"
-            )
-            self.line.append(Asked(row.job_id, "serve_waitlist", 0, None, self.now))
-
-
-class TestWhateverIsDecidedTogether:
-    @pytest.mark.parametrize("seed", range(6))
-    def test_comes_out_as_the_model_says(self, open_window, people, seed):
-        chance = random.Random(seed)
-        window = open_window(capacity=chance.randint(2, 5), batch_max=chance.choice([1, 3, 7, 250]))
-        walk = Walk(window, people, seed)
-        for _ in range(14):
-            for _ in range(chance.randint(1, 9)):
-                walk.step()
-            if chance.random() < 0.3:
-                walk.change_capacity()
-            walk.decide()
-            assert window.story() == [each[:4] for each in walk.model.story]
-            booked, offered, waiting = window.counters()
-            sizes = [one.tickets for one in walk.model.waitlist if one.status == "waiting"]
-            assert (booked, offered) == (walk.model.booked(), walk.model.offered())
-            assert waiting == [sizes.count(size) for size in range(1, 11)]
-        assert any(each[0] == "offer" for each in walk.model.story)
-        window.assert_clean()
 
 
 class TestAvailable:
