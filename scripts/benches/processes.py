@@ -60,6 +60,21 @@ class Process:
         self.stop()
 
     @property
+    def pid(self) -> int:
+        """The process without its children."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """It has not ended."""
+        return self._process.poll() is None
+
+    @property
+    def code(self) -> int | None:
+        """How it ended: its exit code, or minus the signal; None while it runs."""
+        return self._process.poll()
+
+    @property
     def pids(self) -> list[int]:
         """The process and its children."""
         return family([self._process.pid])

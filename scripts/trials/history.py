@@ -57,10 +57,12 @@ class Call:
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """One fault that was injected. `target`: the process, server or job that it hit.
+    """One fault that was injected. `target`: the process, server or job that it hit; empty when it hit nobody, and
+    does not count.
 
     `loses_since`: only where a fault throws away what Redis had acknowledged: requests accepted from then until
-    `ended_at` may be lost, and only those.
+    `ended_at` may be lost, and only those. `spoilt`: jobs whose own hash in Redis the fault damaged or removed while
+    they waited: these may be lost or decided `failed`, and what waited behind them may count on from an earlier number.
     """
 
     kind: str
@@ -69,6 +71,7 @@ class Fault:
     ended_at: float
     note: str = ""
     loses_since: float | None = None
+    spoilt: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,8 +89,7 @@ class Trial:
 
 def write_lines(file: BinaryIO, things: Iterable[Call | Fault | Trial]) -> None:
     """Appends one JSON line each."""
-    for thing in things:
-        file.write(orjson.dumps(asdict(thing), option=orjson.OPT_APPEND_NEWLINE))
+    file.writelines(orjson.dumps(asdict(thing), option=orjson.OPT_APPEND_NEWLINE) for thing in things)
 
 
 def read_calls(path: Path) -> Iterator[Call]:

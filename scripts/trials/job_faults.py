@@ -1,0 +1,139 @@
+"""Faults of single jobs in Redis: delivered twice, damaged, evicted, and jobs that are not ours at all."""
+
+import random
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+from redis import Redis
+
+from scripts.trials.history import Fault
+from shared.line import keys
+
+_PATIENCE_SECONDS: Final = 3.0
+_HUGE_BYTES: Final = 1_000_000
+# Values that no release ever wrote: what a broken tool, a half-written restore or an attacker leaves behind.
+_DAMAGE: Final = (
+    ("data", b"\x80\x04pickled"),
+    ("data", b"[]"),
+    ("data", b'["os._exit",null,[1],{}]'),
+    ("data", b"x" * _HUGE_BYTES),
+    (
+        "data",
+        b'["worker.jobs.decide",null,[],{"kind":"book","event_id":1,"user_id":1,"tickets":1e99}]',
+    ),
+    ("arrival", b"x"),
+    ("enqueued_at", b"yesterday"),
+)
+
+
+class JobSpoiler:
+    """Reaches into Redis beside the system, on a connection that no proxy stands before."""
+
+    def __init__(self, redis: Redis, partitions: int) -> None:
+        self._redis, self._partitions = redis, partitions
+
+    def deliver_waiting_twice(self, chance: random.Random) -> Fault:
+        """A waiting id stands in the line a second time."""
+        return self._deliver("job: waiting, delivered twice", self._find_waiting(chance), chance)
+
+    def deliver_decided_again(self, chance: random.Random) -> Fault:
+        """A decided id is put into the line again."""
+        return self._deliver("job: decided, delivered again", self._find_finished(chance), chance)
+
+    def damage(self, chance: random.Random) -> Fault:
+        """A waiting job's hash is not what was written."""
+        began, found = time.monotonic(), self._find_waiting(chance)
+        name, value = chance.choice(_DAMAGE)
+        if found is not None:
+            self._redis.hset(keys.job(found[1]), name, value)
+        return _fault("job: damaged", found, began, f"{name}={value[:40]!r}", spoils=True)
+
+    def evict_waiting(self, chance: random.Random) -> Fault:
+        """A waiting job's hash is gone."""
+        began, found = time.monotonic(), self._find_waiting(chance)
+        if found is not None:
+            self._redis.delete(keys.job(found[1]))
+        return _fault("job: waiting, evicted", found, began, "", spoils=True)
+
+    def evict_decided(self, chance: random.Random) -> Fault:
+        """A decided job's hash is gone: the ledger still knows."""
+        began, found = time.monotonic(), self._find_finished(chance)
+        if found is not None:
+            self._redis.delete(keys.job(found[1]))
+        return _fault("job: decided, evicted", found, began, "")
+
+    def put_alien(self, chance: random.Random) -> Fault:
+        """A job that would end the process of a stock worker, or one with a megabyte of arguments."""
+        began, job_id = time.monotonic(), str(uuid.UUID(int=chance.getrandbits(128)))
+        partition = chance.randrange(self._partitions)
+        call: list[Any] = chance.choice(
+            (["os._exit", None, [1], {}], ["os.getpid", None, ["x" * _HUGE_BYTES], {}])
+        )
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hset(
+                keys.job(job_id),
+                mapping={
+                    "data": orjson.dumps(call),
+                    "status": "queued",
+                    "enqueued_at": "2030-01-01T00:00:00Z",
+                },
+            )
+            pipeline.rpush(keys.queue(partition), job_id)
+            pipeline.execute()
+        return _fault("job: alien", (partition, job_id), began, str(call[0]), spoils=True)
+
+    def _deliver(self, kind: str, found: tuple[int, str] | None, chance: random.Random) -> Fault:
+        began = time.monotonic()
+        if found is not None:
+            partition, job_id = found
+            push = self._redis.lpush if chance.random() < 0.5 else self._redis.rpush
+            push(keys.queue(partition), job_id)
+        return _fault(kind, found, began, "")
+
+    def _find_waiting(self, chance: random.Random) -> tuple[int, str] | None:
+        """Partition and id of a job that waits at this moment; None when the line stays empty."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            partition = chance.randrange(self._partitions)
+            waiting: list[Any] = self._redis.lrange(keys.queue(partition), -20, -1)
+            if waiting:
+                return partition, _text(chance.choice(waiting))
+        return None
+
+    def _find_finished(self, chance: random.Random) -> tuple[int, str] | None:
+        partition = chance.randrange(self._partitions)
+        finished: Any = self._redis.zrange(keys.finished(partition), -100, -1)
+        return (partition, _text(chance.choice(finished))) if finished else None
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def job_faults(spoiler: JobSpoiler) -> dict[str, Callable[[random.Random], Fault]]:
+    """Kind → function that injects it."""
+    return {
+        "job: waiting, delivered twice": spoiler.deliver_waiting_twice,
+        "job: decided, delivered again": spoiler.deliver_decided_again,
+        "job: damaged": spoiler.damage,
+        "job: waiting, evicted": spoiler.evict_waiting,
+        "job: decided, evicted": spoiler.evict_decided,
+        "job: alien": spoiler.put_alien,
+    }
+
+
+def _fault(
+    kind: str, found: tuple[int, str] | None, began: float, note: str, *, spoils: bool = False
+) -> Fault:
+    where = "" if found is None else f"partition {found[0]}, {note}".removesuffix(", ")
+    return Fault(
+        kind=kind,
+        target="" if found is None else found[1],
+        began_at=began,
+        ended_at=time.monotonic(),
+        note=where,
+        spoilt=[found[1]] if found is not None and spoils else [],
+    )
