@@ -1,0 +1,1 @@
+"""The embedded servers, with faults as methods."""
