@@ -1,0 +1,1 @@
+"""What the checker reads beside the clients' history: PostgreSQL's tables and Redis' keys, as they lie there."""
