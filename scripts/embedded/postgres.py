@@ -163,7 +163,7 @@ class EmbeddedPostgres:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env=server_environment(),
+                env=self._environ(),
                 start_new_session=True,  # Ctrl-C in the terminal is ours to handle, in our order
                 **as_user(account),
             )
@@ -177,6 +177,9 @@ class EmbeddedPostgres:
             self.stop("immediate")
             raise EmbeddedServerError(f"PostgreSQL was not ready in time:\n{log_tail(self._log)}")
         return process.poll() is None
+
+    def _environ(self) -> dict[str, str]:
+        return server_environment()
 
     def _is_ready(self) -> bool:
         lines = self._pid_file_lines()

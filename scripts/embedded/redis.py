@@ -96,7 +96,7 @@ class EmbeddedRedis:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                env=server_environment(),
+                env=self._environ(),
                 start_new_session=True,  # Ctrl-C in the terminal is ours to handle, in our order
             )
         finally:
@@ -121,6 +121,9 @@ class EmbeddedRedis:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def _environ(self) -> dict[str, str]:
+        return server_environment()
 
     def _answers(self) -> bool:
         with Redis.from_url(self.url, retry=Retry(NoBackoff(), 0), socket_timeout=2) as client:

@@ -4,17 +4,21 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final, LiteralString
 
+import psutil
 import psycopg2
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a class under its own spelling
 
+from scripts.embedded.common import wait_until
 from scripts.embedded.initdb import SUPERUSER
 from scripts.embedded.postgres import DATABASE, EmbeddedPostgres, StopMode
+from scripts.trials.servers.clock import WallClock
+from scripts.trials.servers.disk import NoDiskError, SmallDisk
 from shared.store.batches import ADVISORY_CLASS
 
 _CLAIM_HOLDERS: Final = """
@@ -27,10 +31,26 @@ select pid from pg_stat_activity
 where datname = %s and pid <> pg_backend_pid() and backend_type = 'client backend'
 order by pid
 """
+# Recovery after a crash.
+_ANSWER_SECONDS: Final = 120.0
 
 
 class TrialPostgres(EmbeddedPostgres):
-    """Each fault is injected and healed within its call, unless it says otherwise."""
+    """Each fault is injected and healed within its call. `settings` as the embedded one's.
+
+    `clock`: what it believes the time is. `disk`: what its data lies on, where that can be filled.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        clock: WallClock | None = None,
+        disk: SmallDisk | None = None,
+        **settings: str,
+    ) -> None:
+        super().__init__(data_dir, **settings)
+        self.clock, self.disk = clock, disk
 
     @property
     def socket_path(self) -> Path:
@@ -51,7 +71,9 @@ class TrialPostgres(EmbeddedPostgres):
 
     def kill_backend(self, chance: random.Random) -> int:
         """SIGKILL to one backend: the server ends all of them and recovers. Its pid, 0 where there was none."""
-        return self._signal_backend(chance, signal.SIGKILL)
+        pid = self._signal_backend(chance, signal.SIGKILL)
+        self.await_answer()
+        return pid
 
     def hang_backend(self, chance: random.Random, seconds: float) -> int:
         """SIGSTOP to one backend, then SIGCONT. Its pid, 0 where there was none."""
@@ -60,14 +82,27 @@ class TrialPostgres(EmbeddedPostgres):
             try:
                 time.sleep(seconds)
             finally:
-                os.kill(pid, signal.SIGCONT)
+                _continue([pid])
         return pid
 
+    def hang(self, seconds: float) -> None:
+        """SIGSTOP to every process of the server, then SIGCONT."""
+        postmaster = psutil.Process(self.pids[0])
+        postmaster.suspend()  # first, or it would go on making children
+        pids = [child.pid for child in postmaster.children()]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(seconds)
+        finally:
+            _continue([*pids, postmaster.pid])
+
     def end_backends(self, chance: random.Random, share: float) -> int:
-        """`pg_terminate_backend` of a share of the connections; how many it were."""
+        """`pg_terminate_backend` of a share of the connections, at least one; how many it were."""
         with self.operator() as cursor:
             pids = _pids(cursor, _BACKENDS, DATABASE)
-            chosen = chance.sample(pids, round(share * len(pids)))
+            chosen = chance.sample(pids, min(len(pids), max(1, round(share * len(pids)))))
             return self._end(cursor, chosen)
 
     def end_claim_holders(self) -> int:
@@ -76,9 +111,13 @@ class TrialPostgres(EmbeddedPostgres):
             return self._end(cursor, _pids(cursor, _CLAIM_HOLDERS, ADVISORY_CLASS))
 
     def lock_table(self, table: str, seconds: float) -> None:
-        """ACCESS EXCLUSIVE: even reads of it wait."""
+        """ACCESS EXCLUSIVE: even reads of it wait, from the moment on at which the lock is asked for.
+
+        Raises psycopg2's LockNotAvailable after 10 s of waiting for those who read it already.
+        """
         name = sql.Identifier(table)
         with self.operator() as cursor, _transaction(cursor):
+            cursor.execute("set local lock_timeout = '10s'")
             cursor.execute(sql.SQL("lock table {} in access exclusive mode").format(name))
             time.sleep(seconds)
 
@@ -95,6 +134,24 @@ class TrialPostgres(EmbeddedPostgres):
         with self.operator() as cursor:
             cursor.execute("checkpoint")
 
+    def fill_disk(self, seconds: float) -> bool:
+        """No byte can be written for a while. Whether the postmaster died of it."""
+        if self.disk is None:
+            raise NoDiskError("this PostgreSQL has no disk of its own")
+        self.disk.fill()
+        try:
+            time.sleep(seconds)
+        finally:
+            self.disk.free()
+        died = not self.pids
+        self.await_answer()
+        return died
+
+    def await_answer(self) -> None:
+        """Returns once it takes connections again; starts it where it has ended by itself."""
+        if not wait_until(self._answers, timeout_seconds=_ANSWER_SECONDS, every_seconds=0.05):
+            raise TimeoutError("PostgreSQL takes no connections")
+
     @contextmanager
     def operator(self) -> Iterator[Cursor]:
         """A connection past the proxy, each statement its own transaction."""
@@ -104,6 +161,17 @@ class TrialPostgres(EmbeddedPostgres):
         connection.autocommit = True
         with closing(connection), connection.cursor() as cursor:
             yield cursor
+
+    def _answers(self) -> bool:
+        self.start()
+        try:
+            with self.operator():
+                return True
+        except psycopg2.OperationalError:
+            return False
+
+    def _environ(self) -> dict[str, str]:
+        return super()._environ() | ({} if self.clock is None else self.clock.environ)
 
     def _signal_backend(self, chance: random.Random, number: signal.Signals) -> int:
         with self.operator() as cursor:
@@ -121,6 +189,12 @@ class TrialPostgres(EmbeddedPostgres):
         )
         (ended,) = cursor.fetchone() or (0,)
         return int(ended)
+
+
+def _continue(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager
