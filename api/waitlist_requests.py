@@ -4,9 +4,10 @@ from typing import Any, Final
 
 from flask import Response
 
-from api.auth import Identity
+from api.auth import Identity, require_actor
 from api.container import Container
 from api.line_requests import UNKNOWN_EVENT, new_request, submit
+from shared.db import transaction
 from shared.domain.requests import JOIN_WAITLIST, LEAVE_WAITLIST, RequestKind
 from shared.errors import RefusedError
 from shared.services.waitlist import may_have_place
@@ -42,6 +43,8 @@ def submit_leave(container: Container, identity: Identity, *, event_id: int) -> 
         and not knows_answer
         and not may_have_place(container.engine, container.line, event_id=event_id, user_id=identity.user_id)
     ):
+        with transaction(container.engine) as session:
+            require_actor(session)  # the line, which knows what is revoked, was not asked
         raise RefusedError("not_waiting")
     return submit(container, request, door, snapshot, WAIT_DEFAULT_SECONDS)
 

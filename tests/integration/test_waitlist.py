@@ -10,7 +10,7 @@ from sqlalchemy import text
 from shared.clock import utc_now
 from shared.db import transaction
 from shared.services.offers import expire_offers
-from tests.factories import make_event
+from tests.factories import auth_header, make_event, make_user
 from tests.lines import LineDriver
 from tests.waiting import Crowd
 
@@ -252,6 +252,14 @@ class TestLeave:
         assert (answer.status_code, answer.json["code"]) == (409, "not_waiting")
         crowd.driver.decide_all()
         assert ledger_rows(engine, event.id) == before
+
+    def test_is_not_answered_to_who_has_logged_out(self, sold_out, crowd, app, client, engine):
+        """The line, which knows what was revoked, is not asked when there is nothing to leave."""
+        event, _ = sold_out
+        headers = auth_header(app, make_user(engine))
+        assert client.post("/api/auth/logout", headers=headers).status_code == 204
+        answer = client.delete(f"/api/waitlist/{event.id}", headers=headers)
+        assert (answer.status_code, answer.json["code"]) == (401, "unauthenticated")
 
     def test_behind_an_undecided_request_to_join_stands_in_the_line(self, sold_out, crowd):
         """Whether there is a place to leave is known when its turn comes."""
