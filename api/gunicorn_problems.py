@@ -6,12 +6,14 @@ one, and fails when a new version writes its errors elsewhere.
 """
 
 import socket
+import sys
 import uuid
 from http import HTTPStatus
 from typing import Final
 
 import gunicorn.util
 import orjson
+from gevent import GreenletExit
 
 from api.problems import MEDIA_TYPE, PROBLEMS
 from api.security_headers import ALWAYS, BEHIND_TLS
@@ -23,6 +25,10 @@ def install(base_url: str) -> None:
     """Makes this process' gunicorn write problems; `base_url` as the application has it."""
 
     def write(client: socket.socket, status: int, reason: str, _message: str) -> None:
+        if isinstance(sys.exc_info()[1], GreenletExit):
+            # A process that stops ends its idle connections by this; a 500 there would be read as the answer to
+            # whatever the client sends next.
+            return
         # What gunicorn has to say repeats what was sent; the reason is enough.
         gunicorn.util.write_nonblock(client, _answer(base_url, status, reason))
 

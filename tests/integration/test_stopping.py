@@ -1,0 +1,45 @@
+"""An API process that is told to stop, as at every deployment: nobody gets an answer to what they did not ask."""
+
+import contextlib
+import signal
+import socket
+
+import psutil
+
+from tests.lines import await_that
+from tests.web_servers import gunicorn
+
+ASK = b"GET /healthz HTTP/1.1\r\nHost: guichet.test\r\n\r\n"
+
+
+class TestAnIdleConnection:
+    def test_is_closed_without_an_answer_to_nothing(self, settings, tmp_path):
+        with gunicorn(settings, tmp_path / "web.log") as port:
+            idle = socket.create_connection(("127.0.0.1", port), timeout=30)
+            with contextlib.closing(idle):
+                idle.sendall(ASK)
+                assert idle.recv(65_536).startswith(b"HTTP/1.1 200")
+                process = serving(idle)
+                process.send_signal(signal.SIGTERM)
+                assert idle.recv(65_536) == b""
+                await_that(lambda: not process.is_running(), what="the process to end")
+
+    def test_that_asks_while_the_process_ends_is_answered(self, settings, tmp_path):
+        with gunicorn(settings, tmp_path / "web.log") as port:
+            idle = socket.create_connection(("127.0.0.1", port), timeout=30)
+            with contextlib.closing(idle):
+                idle.sendall(ASK)
+                assert idle.recv(65_536).startswith(b"HTTP/1.1 200")
+                serving(idle).send_signal(signal.SIGTERM)
+                idle.sendall(ASK)
+                assert idle.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+def serving(connection: socket.socket) -> psutil.Process:
+    """The process at the other end."""
+    ours, theirs = connection.getsockname()[1], connection.getpeername()[1]
+    for process in psutil.Process().children(recursive=True):
+        for found in process.net_connections("tcp"):
+            if found.raddr and found.laddr.port == theirs and found.raddr.port == ours:
+                return process
+    raise AssertionError("nobody serves this connection")
