@@ -11,6 +11,7 @@ COMMANDS = {
     "backup": "scripts.backup",
     "bench": "scripts.bench",
     "create-admin": "scripts.create_admin",
+    "faults": "scripts.faults",
     "loadtest": "scripts.loadtest",
     "migrate": "scripts.migrate",
     "postman": "scripts.postman",

@@ -4,10 +4,12 @@ import random
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
 from redis import Redis
+from redis.exceptions import RedisError
 
 from scripts.trials.history import Fault
 from shared.line import keys
@@ -48,21 +50,21 @@ class JobSpoiler:
         began, found = time.monotonic(), self._find_waiting(chance)
         name, value = chance.choice(_DAMAGE)
         if found is not None:
-            self._redis.hset(keys.job(found[1]), name, value)
+            self._do(lambda: self._redis.hset(keys.job(found[1]), name, value))
         return _fault("job: damaged", found, began, f"{name}={value[:40]!r}", spoils=True)
 
     def evict_waiting(self, chance: random.Random) -> Fault:
         """A waiting job's hash is gone."""
         began, found = time.monotonic(), self._find_waiting(chance)
         if found is not None:
-            self._redis.delete(keys.job(found[1]))
+            self._do(lambda: self._redis.delete(keys.job(found[1])))
         return _fault("job: waiting, evicted", found, began, "", spoils=True)
 
     def evict_decided(self, chance: random.Random) -> Fault:
         """A decided job's hash is gone: the ledger still knows."""
         began, found = time.monotonic(), self._find_finished(chance)
         if found is not None:
-            self._redis.delete(keys.job(found[1]))
+            self._do(lambda: self._redis.delete(keys.job(found[1])))
         return _fault("job: decided, evicted", found, began, "")
 
     def put_alien(self, chance: random.Random) -> Fault:
@@ -90,23 +92,32 @@ class JobSpoiler:
         if found is not None:
             partition, job_id = found
             push = self._redis.lpush if chance.random() < 0.5 else self._redis.rpush
-            push(keys.queue(partition), job_id)
+            self._do(lambda: push(keys.queue(partition), job_id))
         return _fault(kind, found, began, "")
+
+    def _do(self, change: Callable[[], object]) -> None:
+        """A server that is away makes it unknown whether this was done: as with anything that is done to it."""
+        with suppress(RedisError):
+            change()
 
     def _find_waiting(self, chance: random.Random) -> tuple[int, str] | None:
         """Partition and id of a job that waits at this moment; None when the line stays empty."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
             partition = chance.randrange(self._partitions)
-            waiting: list[Any] = self._redis.lrange(keys.queue(partition), -20, -1)
-            if waiting:
-                return partition, _text(chance.choice(waiting))
+            with suppress(RedisError):
+                waiting: list[Any] = self._redis.lrange(keys.queue(partition), -20, -1)
+                if waiting:
+                    return partition, _text(chance.choice(waiting))
         return None
 
     def _find_finished(self, chance: random.Random) -> tuple[int, str] | None:
         partition = chance.randrange(self._partitions)
-        finished: Any = self._redis.zrange(keys.finished(partition), -100, -1)
-        return (partition, _text(chance.choice(finished))) if finished else None
+        with suppress(RedisError):
+            finished: Any = self._redis.zrange(keys.finished(partition), -100, -1)
+            if finished:
+                return partition, _text(chance.choice(finished))
+        return None
 
 
 def _text(raw: bytes) -> str:

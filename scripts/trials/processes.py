@@ -1,5 +1,6 @@
 """The processes of a trial: kept running by a thread, until a fault says that one stays away for a while."""
 
+import math
 import os
 import signal
 import threading
@@ -35,7 +36,8 @@ class Crew:
     """Web, booking workers, task worker. Methods may be called from any thread."""
 
     def __init__(self, environ: Mapping[str, str], folder: Path, *, workers: int, port: int) -> None:
-        self._environ = {**environ, "PORT": str(port)}
+        self.port = port
+        self._environ = environ
         self._folder = folder
         gunicorn = ["-m", "gunicorn", "--config", "api/gunicorn_conf.py", "api.wsgi:app"]
         self.web = Kept("web", "gunicorn", gunicorn)
@@ -62,6 +64,14 @@ class Crew:
             if kept.process is not None:
                 with suppress(ProcessLookupError):
                     os.killpg(kept.process.pid, signal.SIGCONT)
+                kept.process.stop()
+                kept.process = None
+
+    def dismiss(self, kept: Kept) -> None:
+        """Stops one for good: SIGTERM, some patience, SIGKILL."""
+        with self._lock:
+            kept.away_until = math.inf
+            if kept.process is not None:
                 kept.process.stop()
                 kept.process = None
 

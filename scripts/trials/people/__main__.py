@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,24 +15,10 @@ from gevent.pool import Group
 
 from scripts.load.client import parse_target
 from scripts.trials.history import Call, write_lines
+from scripts.trials.people.order import Order
 from scripts.trials.people.person import Person, World
 
 _FLUSH_SECONDS: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What a crowd is told: a JSON file. `users`: a file of `id<tab>token`; `events`: a file with the ids on sale,
-    looked at again and again; `calls`: where the history goes.
-    """
-
-    base_url: str
-    seed: int
-    people: int
-    users: str
-    events: str
-    calls: str
-    seconds_max: float
 
 
 def run(order: Order) -> None:

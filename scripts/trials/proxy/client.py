@@ -120,6 +120,14 @@ class Proxy:
         """How often what that name stands for has happened."""
         return int(self.count()["hits"][name])
 
+    def caught(self, name: str) -> list[int]:
+        """The ports of the clients whose connections it closed on."""
+        return list(self.count()["caught"][name])
+
+    def forget(self, name: str) -> None:
+        """It waits no longer, and the connections that it closed on are cut, as by the end of their client."""
+        self._tell("forget", name=name)
+
     def await_hit(self, name: str, timeout_seconds: float) -> bool:
         """Whether it happened within the time."""
         return wait_until(lambda: self.hits(name) > 0, timeout_seconds=timeout_seconds)
@@ -129,7 +137,7 @@ class Proxy:
         self._tell("heal")
 
     def count(self) -> dict[str, Any]:
-        """`connections` now, `opened` ever, `chunks` passed, `hits` by name."""
+        """`connections` now, `opened` ever, `chunks` passed, `hits` and clients `caught` by name."""
         return self._tell("count")
 
     def _snare(self, needle: bytes, drops: str, then: Then, times: int) -> str:

@@ -23,6 +23,7 @@ class Control:
             "count": self._count,
             "cut": self._cut,
             "delay": self._delay,
+            "forget": self._forget,
             "freeze": self._freeze,
             "heal": self._heal,
             "refuse": self._refuse,
@@ -82,10 +83,17 @@ class Control:
         self._relay.weather.snares.add(Snare(name=name, needle=text, drops=drops, then=then, left=times))
         self._relay.settle()
 
+    def _forget(self, name: str) -> None:
+        self._relay.weather.snares.forget(name)
+        for pair in [pair for pair in self._relay.pairs if pair.caught_by == name]:
+            pair.cut()
+        self._relay.settle()
+
     def _heal(self) -> None:
         self._relay.heal()
 
     def _count(self) -> dict[str, Any]:
         relay = self._relay
         counted = {"connections": len(relay.pairs), "opened": relay.opened, "chunks": relay.chunks}
-        return {**counted, "hits": relay.weather.snares.hits()}
+        snares = relay.weather.snares
+        return {**counted, "hits": snares.hits(), "caught": snares.caught()}

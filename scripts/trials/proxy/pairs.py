@@ -26,6 +26,7 @@ class Pair:
         self.breaks = False  # at its next chunk, in the middle of it
         self.reply_goes: Then | None = None  # the next reply is swallowed, and then?
         self.hung = False  # nothing passes any more, and nobody is told
+        self.caught_by = ""  # the snare that closed on it
         self._tail = b""
         self._masks = {client: 0, server: 0}
         self.closed = False
@@ -117,11 +118,12 @@ class Pair:
 
     def _find(self, data: bytes) -> Hit | None:
         snares = self.relay.weather.snares
-        hit = snares.find(self._tail, data)
+        hit = snares.find(self._tail, data, self.client.socket.getpeername()[1])
         self._tail = b"" if hit else snares.tail(self._tail, data)
         return hit
 
     def _spring(self, hit: Hit, data: bytes) -> None:
+        self.caught_by = hit.snare.name
         if hit.snare.drops == "reply":
             self.reply_goes = hit.snare.then
             self._queue(self.server, data)

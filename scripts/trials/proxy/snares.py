@@ -1,6 +1,6 @@
 """Snares: what to do with the connection on whose way to the server a certain text is seen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Then = Literal["cut", "hang"]
@@ -9,7 +9,7 @@ Drops = Literal["request", "reply"]
 
 @dataclass(slots=True, kw_only=True)
 class Snare:
-    """Waits for `needle` in what a client sends, `left` times; counts its `hits`.
+    """Waits for `needle` in what a client sends, `left` times; counts its `hits`, and the clients' ports.
 
     A dropped request stops before the needle: the server never sees it. A dropped reply was written by the server.
     """
@@ -20,6 +20,7 @@ class Snare:
     then: Then = "cut"
     left: int = 1
     hits: int = 0
+    ports: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,18 +50,28 @@ class Snares:
             snare.left = 0
         self._look()
 
+    def forget(self, name: str) -> None:
+        """This one no longer looks; its hits stay counted."""
+        self._all[name].left = 0
+        self._look()
+
+    def caught(self) -> dict[str, list[int]]:
+        """Name → the ports of the clients that it closed on."""
+        return {name: snare.ports for name, snare in self._all.items()}
+
     def hits(self) -> dict[str, int]:
         """Name → how often."""
         return {name: snare.hits for name, snare in self._all.items()}
 
-    def find(self, tail: bytes, data: bytes) -> Hit | None:
-        """The first snare whose needle ends in `data`, where `tail` came just before it."""
+    def find(self, tail: bytes, data: bytes, port: int) -> Hit | None:
+        """The first snare whose needle ends in `data` of the client at `port`, where `tail` came just before it."""
         text = tail + data
         for snare in self.armed:
             at = text.find(snare.needle)
             if at >= 0:
                 snare.hits += 1
                 snare.left -= 1
+                snare.ports.append(port)
                 self._look()
                 return Hit(snare, max(at - len(tail), 0))
         return None

@@ -1,0 +1,49 @@
+"""Which faults a trial injects side by side."""
+
+import random
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from scripts.trials.history import Fault
+from scripts.trials.injector import Injection, Lane
+from scripts.trials.installation import Installation
+from scripts.trials.job_faults import JobSpoiler, job_faults
+from scripts.trials.operator import Operator, operator_faults
+from scripts.trials.plan import Plan
+from scripts.trials.point_faults import point_faults
+from scripts.trials.process_faults import process_faults
+from scripts.trials.server_faults import SERVER_FAULTS, left_out
+from scripts.trials.site import Site
+
+# Seconds of peace between two faults of a lane. The three lanes overlap, so that most faults meet another one; servers
+# get the longest peace, for while one is away nobody books.
+_SERVERS: Final = (3.0, 9.0)
+_PROCESSES: Final = (1.0, 5.0)
+_LINE: Final = (0.5, 3.0)
+
+
+def make_lanes(plan: Plan, installation: Installation, operator: Operator) -> list[Lane]:
+    """The lanes of a trial; a lane without any wanted kind is empty."""
+    spoiler = JobSpoiler(installation.redis, installation.settings.partitions)
+    missing = left_out(installation.site)
+    servers = {
+        kind: partial(_inject, inject, installation.site)
+        for kind, inject in SERVER_FAULTS.items()
+        if kind not in missing
+    }
+    processes = process_faults(installation.crew) | point_faults(installation)
+    line = operator_faults(operator) | job_faults(spoiler)
+    return [
+        Lane("servers", _wanted(plan, servers), _SERVERS),
+        Lane("processes", _wanted(plan, processes), _PROCESSES),
+        Lane("line", _wanted(plan, line), _LINE),
+    ]
+
+
+def _inject(inject: Callable[[Site, random.Random], Fault], site: Site, chance: random.Random) -> Fault:
+    return inject(site, chance)
+
+
+def _wanted(plan: Plan, injections: Mapping[str, Injection]) -> dict[str, Injection]:
+    return {kind: inject for kind, inject in injections.items() if plan.wants(kind)}
