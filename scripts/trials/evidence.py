@@ -74,6 +74,11 @@ class Evidence:
         """Jobs that a fault damaged in Redis while they waited."""
         return {job for fault in self.faults for job in getattr(fault, "spoilt", ())}
 
+    @cached_property
+    def shaken(self) -> set[int]:
+        """Events of spoilt jobs: what waited behind such a job may count on from an earlier number."""
+        return {call.said["event_id"] for job_id in self.spoilt for call in self.shown.get(job_id, ())}
+
     def may_be_lost(self, job_id: str) -> bool:
         """Whether a declared loss may have taken the job: nobody saw it before the loss began or after it ended, or a
         fault damaged it.
@@ -90,6 +95,10 @@ class Evidence:
         """Whether the call was answered when some writes may have been lost already."""
         return any(call.answered_at >= since for since, _ in self.losses)
 
+    def loss_between(self, first: Call, second: Call) -> bool:
+        """Whether Redis may have lost between two calls what it said in the first."""
+        return any(first.sent_at <= until and second.answered_at >= since for since, until in self.losses)
+
     def documents(self) -> Iterator[tuple[str, Call, dict[str, Any]]]:
         """Every document of a job that its owner saw."""
         for job_id, calls in self.shown.items():
@@ -98,7 +107,7 @@ class Evidence:
 
     def forget(self) -> None:
         """Drops what was worked out: a source has changed."""
-        for name in ("decided", "shown", "named", "first_under_key", "losses", "spoilt"):
+        for name in ("decided", "shown", "named", "first_under_key", "losses", "spoilt", "shaken"):
             self.__dict__.pop(name, None)
 
 

@@ -1,20 +1,26 @@
 """A small, true trial in this process: people, an application, a line; every call written down as a trial does it."""
 
 import contextlib
+import hashlib
 import time
 import uuid
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg2
 from flask import Flask
 from flask.testing import FlaskClient
 from redis import Redis
 from sqlalchemy import Engine, text
 
 from api.app import create_app
-from scripts.trials.evidence import FAULTS, TRIAL, Evidence, load_evidence
+from scripts.environment import libpq_url
+from scripts.trials.evidence import FAULTS, TRIAL, Evidence
 from scripts.trials.history import KEPT_FIELDS, Call, Trial, write_lines
+from scripts.trials.invariants.chained import canonical
+from scripts.trials.sources.line_keys import read_line
+from scripts.trials.sources.tables import read_snapshot
 from shared.db import make_engine
 from shared.models import User
 from shared.services.offers import expire_offers
@@ -36,8 +42,9 @@ class Crowd:
         self.calls: list[Call] = []
 
     def call(self, user: User, action: str, method: str, path: str, **fields: Any) -> dict[str, Any]:
-        """One request, noted, and its document. `unheard`: the answer is lost on its way."""
+        """One request, noted, and its document. `unheard`: the answer is lost on its way; `unknown`: that of the line."""
         body, unheard = fields.pop("body", None), fields.pop("unheard", False)
+        unknown = fields.pop("unknown", False)
         call = Call(action=action, user_id=user.id, sent_at=time.monotonic(), **fields)
         headers = auth_header(self.app, user) | {"Prefer": "wait=0"}
         if call.key is not None:
@@ -45,7 +52,9 @@ class Crowd:
         answer = self.client.open(path, method=method, json=body, headers=headers)
         call.answered_at = time.monotonic()
         document: dict[str, Any] = answer.json or {}
-        if not unheard:
+        if unknown:
+            call.status, call.code, call.said = 503, "accept_unknown", {"job_id": document["job_id"]}
+        elif not unheard:
             _note(call, answer.status_code, document)
         self.calls.append(call)
         return document
@@ -136,6 +145,12 @@ def live(crowd: Crowd) -> None:
     crowd.call(host, "change", "PATCH", f"/api/events/{doomed.id}", body={"status": "cancelled"})
     crowd.book(second, quiet.id, 1, unheard=True)
     crowd.book(sixth, quiet.id, 1, key=_key(), unheard=True)
+    key = _key()
+    crowd.book(seventh, quiet.id, 1, key=key, unknown=True)  # it stood in the line
+    crowd.book(seventh, quiet.id, 1, key=key)
+    key = _key()
+    crowd.book(people[13], quiet.id, 1, key=key)  # it did not: the second try has a job of its own
+    crowd.calls.append(_never_arrived(crowd.calls[-1]))
     crowd.decide()
     crowd.hasten()
     crowd.cancel(third, _booking(crowd, third))
@@ -180,6 +195,12 @@ def _booking(crowd: Crowd, user: User) -> str:
         return str(connection.execute(found, {"user": user.id}).scalar_one())
 
 
+def _never_arrived(call: Call) -> Call:
+    """The try before: the line did not answer, and had not heard either."""
+    instants = {"sent_at": call.sent_at - 0.02, "answered_at": call.sent_at - 0.01}
+    return replace(call, status=503, code="accept_unknown", said={"job_id": str(uuid.uuid4())}, **instants)
+
+
 def _key() -> str:
     return str(uuid.uuid4())
 
@@ -202,27 +223,58 @@ def write_trial(settings: Settings, folder: Path) -> None:
 
 
 class Scene:
-    """A copy of the trial's servers and files, to plant things in."""
+    """The trial's servers, to plant things in. What is planted in PostgreSQL is never committed; it is done past
+    triggers and foreign keys.
+    """
 
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        self.settings, self.folder = settings, folder
+    def __init__(self, settings: Settings, lived: Evidence) -> None:
+        self.settings, self._lived = settings, lived
         self.redis: Redis = Redis.from_url(settings.redis_url)
+        self._connection = psycopg2.connect(libpq_url(settings.database_url))
+        self._run("set local session_replication_role = replica")
 
     def load(self) -> Evidence:
         """What a checker would find now."""
-        return load_evidence(self.folder, self.settings)
+        return replace(
+            self._lived,
+            tables=read_snapshot(self._connection),
+            line=read_line(self.settings.redis_url, partitions=self.settings.partitions),
+        )
 
     def tamper(self, statement: str, **values: object) -> None:
-        """Changes the database behind everybody's back: no triggers, no foreign keys."""
-        engine = make_engine(self.settings.database_url)
-        with engine.begin() as connection:
-            connection.execute(text("set local session_replication_role = replica"))
-            assert connection.execute(text(statement), values).rowcount != 0, "nothing was planted"
-        engine.dispose()
+        """Changes the database behind everybody's back."""
+        assert self._run(statement, values) > 0, "nothing was planted"
+
+    def find(self, statement: str) -> tuple[Any, ...]:
+        """The first row that PostgreSQL finds."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement)
+            row: tuple[Any, ...] | None = cursor.fetchone()
+        assert row is not None, statement
+        return row
+
+    def rechain(self) -> None:
+        """Makes every chain whole again: what was planted in a ledger is not to be told by its hash."""
+        for event_id, rows in read_snapshot(self._connection).ledgers.items():
+            head = bytes(32)
+            for row in rows:
+                head = hashlib.sha256(head + canonical(row)).digest()
+                values = {"hash": head, "job": row.job_id}
+                self._run("update decisions set hash = %(hash)s where job_id = %(job)s", values)
+            self._run(
+                "update events set last_hash = %(hash)s where id = %(event)s",
+                {"hash": head, "event": event_id},
+            )
 
     def close(self) -> None:
-        """Closes the connection."""
+        """As if nothing had been."""
+        self._connection.close()
         self.redis.close()
+
+    def _run(self, statement: str, values: dict[str, object] | None = None) -> int:
+        with self._connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            return int(cursor.rowcount)
 
 
 def dump(client: Redis) -> dict[bytes, bytes]:

@@ -9,7 +9,7 @@ from scripts.trials.history import Call
 from scripts.trials.sources.tables import Decision
 
 # What of a decided job every answer says, and the ledger too.
-_FINAL = ("status", "reason", "facts", "decision_number", "arrival")
+_FINAL = ("status", "reason", "facts", "decision_number", "arrival", "kind", "event_id")
 
 
 def answers_stand(evidence: Evidence, seen: Counter[str]) -> Iterator[str]:
@@ -21,8 +21,8 @@ def answers_stand(evidence: Evidence, seen: Counter[str]) -> Iterator[str]:
             if call.said["status"] != QUEUED:
                 yield from _as_decided(job_id, call, row)
         yield from _never_undecided_again(evidence, job_id, calls)
-        if not evidence.losses and not evidence.spoilt:
-            yield from _never_further_back(job_id, calls)
+        if row is None or row.event_id not in evidence.shaken:
+            yield from _never_further_back(evidence, job_id, calls)
 
 
 def _as_decided(job_id: str, call: Call, row: Decision | None) -> Iterator[str]:
@@ -36,6 +36,8 @@ def _as_decided(job_id: str, call: Call, row: Decision | None) -> Iterator[str]:
         "facts": row.facts,
         "decision_number": row.number,
         "arrival": row.arrival,
+        "kind": row.kind,
+        "event_id": row.event_id,
     }
     for name in _FINAL:
         if name in said and said[name] != recorded[name]:
@@ -45,24 +47,28 @@ def _as_decided(job_id: str, call: Call, row: Decision | None) -> Iterator[str]:
 
 
 def _never_undecided_again(evidence: Evidence, job_id: str, calls: list[Call]) -> Iterator[str]:
-    decided = min((call.answered_at for call in calls if call.said["status"] != QUEUED), default=None)
-    if decided is None:
+    told = [call for call in calls if call.said["status"] != QUEUED]
+    if not told:
         return
+    first = min(told, key=lambda call: call.answered_at)
     for call in calls:
-        again = call.said["status"] == QUEUED and call.sent_at > decided
-        if again and not evidence.after_a_loss(call):
-            yield f"job {job_id}: was shown decided, and {call.sent_at - decided:.3f} s later undecided"
+        again = call.said["status"] == QUEUED and call.sent_at > first.answered_at
+        if again and not evidence.loss_between(first, call):
+            seconds = call.sent_at - first.answered_at
+            yield f"job {job_id}: was shown decided, and {seconds:.3f} s later undecided"
 
 
-def _never_further_back(job_id: str, calls: list[Call]) -> Iterator[str]:
+def _never_further_back(evidence: Evidence, job_id: str, calls: list[Call]) -> Iterator[str]:
     """Of calls that did not overlap, the later one shows no greater position."""
     placed = [call for call in calls if type(call.said.get("position")) is int]
     answered = sorted(placed, key=lambda call: call.answered_at)
-    index, nearest = 0, None
+    index, nearest = 0, None  # the call that showed the nearest place so far
     for call in sorted(placed, key=lambda call: call.sent_at):
         while index < len(answered) and answered[index].answered_at < call.sent_at:
-            place = answered[index].said["position"]
-            nearest = place if nearest is None else min(nearest, place)
+            if nearest is None or answered[index].said["position"] <= nearest.said["position"]:
+                nearest = answered[index]
             index += 1
-        if nearest is not None and call.said["position"] > nearest:
-            yield f"job {job_id}: was shown place {nearest}, and later {call.said['position']}"
+        if nearest is None or call.said["position"] <= nearest.said["position"]:
+            continue
+        if not evidence.loss_between(nearest, call):
+            yield f"job {job_id}: was shown place {nearest.said['position']}, and later {call.said['position']}"

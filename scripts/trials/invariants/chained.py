@@ -15,7 +15,7 @@ def chained(evidence: Evidence, seen: Counter[str]) -> Iterator[str]:
         before = bytes(32)
         for row in rows:
             seen["ledger rows"] += 1
-            if hashlib.sha256(before + _canonical(row)).digest() != row.hash:
+            if hashlib.sha256(before + canonical(row)).digest() != row.hash:
                 yield f"event {event_id}: decision {row.number} is not chained to the one before it"
             before = row.hash
         event = evidence.tables.events.get(event_id)
@@ -23,7 +23,8 @@ def chained(evidence: Evidence, seen: Counter[str]) -> Iterator[str]:
             yield f"event {event_id}: its head is not the hash of its last decision"
 
 
-def _canonical(row: Decision) -> bytes:
+def canonical(row: Decision) -> bytes:
+    """The bytes of a row that are hashed."""
     members = {
         "job_id": row.job_id,
         "event_id": str(row.event_id),

@@ -51,5 +51,6 @@ def _denied(evidence: Evidence) -> Iterator[str]:
         if call.status != 404 or call.spied or call.action != "status" or call.subject not in evidence.shown:
             continue
         told = min(other.answered_at for other in evidence.shown[call.subject])
-        if told < call.sent_at and not (evidence.may_be_lost(call.subject) and evidence.after_a_loss(call)):
+        gone = evidence.may_be_lost(call.subject) and evidence.after_a_loss(call)
+        if told < call.sent_at and not gone and call.subject not in evidence.spoilt:
             yield f"job {call.subject}: accepted, and later unknown to its owner {call.user_id}"

@@ -36,11 +36,11 @@ def _told(evidence: Evidence, seen: Counter[str]) -> Iterator[str]:
         if row is None or said.get("arrival") in (None, row.arrival):
             continue
         others[row.event_id].add(job_id)
-        if not evidence.after_a_loss(call) and not evidence.spoilt:
+        if not evidence.after_a_loss(call) and row.event_id not in evidence.shaken:
             yield f"job {job_id}: was told arrival {said['arrival']}, decided as {row.arrival}"
     for event in evidence.tables.events.values():
         seen["arrivals given out again"] += event.arrivals_reissued
-        if event.arrivals_reissued and not evidence.losses and not evidence.spoilt:
+        if event.arrivals_reissued and not evidence.losses and event.id not in evidence.shaken:
             yield f"event {event.id}: {event.arrivals_reissued} arrivals were given out again, and nothing was lost"
         if len(others[event.id]) > event.arrivals_reissued:
             yield (

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from scripts.trials.evidence import Evidence
-from scripts.trials.history import Call
 
 
 def one_for_each(evidence: Evidence, seen: Counter[str]) -> Iterator[str]:
@@ -23,7 +22,7 @@ def one_for_each(evidence: Evidence, seen: Counter[str]) -> Iterator[str]:
         if count > 1:
             yield f"event {event_id}: user {user_id} has {count} live bookings"
     booked = Counter(booking.job_id for booking in bookings)
-    for (user_id, key), jobs in _jobs_of_keys(evidence.calls).items():
+    for (user_id, key), jobs in _jobs_of_keys(evidence).items():
         seen["keys"] += 1
         kept = {job_id for job_id in jobs if not evidence.may_be_lost(job_id)}
         if len(jobs) > 1 and len(kept) <= 1:
@@ -34,10 +33,13 @@ def one_for_each(evidence: Evidence, seen: Counter[str]) -> Iterator[str]:
             yield f"user {user_id}, key {key}: {made} bookings"
 
 
-def _jobs_of_keys(calls: list[Call]) -> dict[tuple[int, str], set[str]]:
-    """(user, key) → the jobs that answers under it named. A key that is refused (422) names none."""
+def _jobs_of_keys(evidence: Evidence) -> dict[tuple[int, str], set[str]]:
+    """(user, key) → the jobs that were accepted under it: those that were shown, and of those that only may have been
+    accepted the ones that are decided. A key that is refused (422) names none.
+    """
     jobs: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
-    for call in calls:
-        if call.key is not None and (job_id := call.said.get("job_id")):
+    for call in evidence.calls:
+        job_id = call.said.get("job_id")
+        if call.key is not None and job_id and (call.status < 500 or job_id in evidence.decided):
             jobs[call.user_id, call.key].add(job_id)
     return jobs

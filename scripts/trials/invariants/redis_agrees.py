@@ -76,6 +76,6 @@ def _arrivals(evidence: Evidence, seen: Counter[str]) -> Iterator[str]:
     }
     for event in evidence.tables.events.values():
         seen["events"] += 1
-        if event.last_arrival == given.get(event.id, 0) or evidence.losses or evidence.spoilt:
+        if event.last_arrival == given.get(event.id, 0) or evidence.losses or event.id in evidence.shaken:
             continue
         yield f"event {event.id}: Redis gave out {given.get(event.id)}, decided are {event.last_arrival}"
