@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
+import psutil
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -21,6 +22,8 @@ from scripts.trials.servers.disk import NoDiskError, SmallDisk
 
 # A rewrite of the append-only file of a full Redis takes seconds.
 _REWRITE_SECONDS: Final = 60.0
+# A child waits 5 s for a word from its parent.
+_ORPHAN_SECONDS: Final = 10.0
 
 
 class TrialRedis(EmbeddedRedis):
@@ -36,11 +39,26 @@ class TrialRedis(EmbeddedRedis):
         self.clock, self.disk = clock, disk
         self._file = self._data_dir / APPEND_ONLY_FILE
         self.tail = TailWatch(self._file)
+        self._orphans: list[psutil.Process] = []
 
     @property
     def socket_path(self) -> Path:
         """The server's unix socket."""
         return self._socket_dir / "redis.sock"
+
+    def kill(self) -> None:
+        """SIGKILL: a crash. A child that writes a file lives on for some seconds, and with it every connection."""
+        if self.pid is not None:
+            self._orphans += psutil.Process(self.pid).children()
+        super().kill()
+
+    def start(self) -> None:
+        """As the embedded one's; returns once nothing is left of one that was killed."""
+        super().start()
+        _, living = psutil.wait_procs(self._orphans, timeout=_ORPHAN_SECONDS)
+        for orphan in living:
+            orphan.kill()
+        self._orphans = []
 
     def crash(self, down_seconds: float) -> None:
         """SIGKILL; started again after a while."""
