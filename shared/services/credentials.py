@@ -36,14 +36,17 @@ class Attempt:
 
 
 def begin_log_in(session: Session, *, email: str, address: str, settings: Settings) -> Attempt:
-    """An attempt by e-mail address, known or not. Raises RefusedError `login_throttled`."""
-    _refuse_throttled(session, email=email, address=address, settings=settings)
+    """An attempt by e-mail address, known or not. Raises RefusedError `login_throttled`.
+
+    Failures count for the account's own spelling of its address: the database knows more of them than `throttle_key`.
+    """
     row = session.execute(
-        select(User.id, User.password_hash).where(
+        select(User.id, User.email, User.password_hash).where(
             func.lower(User.email) == func.lower(email), User.deleted_at.is_(None)
         )
     ).first()
-    user_id, password_hash = (row.id, row.password_hash) if row else (None, None)
+    user_id, email, password_hash = (row.id, row.email, row.password_hash) if row else (None, email, None)
+    _refuse_throttled(session, email=email, address=address, settings=settings)
     return Attempt(email, address, user_id, password_hash)
 
 

@@ -93,6 +93,14 @@ class TestThrottle:
     def test_an_unknown_address_is_throttled_alike(self, client: FlaskClient) -> None:
         assert self._fail(client, 4, email="eve@example.org") == [401, 401, 401, 429]
 
+    def test_one_account_is_one_however_its_address_is_spelt(self, client: FlaskClient) -> None:
+        """PostgreSQL takes a capital I with a dot for an i; Python's lower() makes two characters of it."""
+        register(client, email="idil@example.org")
+        assert log_in(client, email="\u0130DIL@example.org").status_code == 200
+        spellings = ["idil@example.org", "\u0130dil@example.org", "id\u0130l@example.org", "IDIL@example.org"]
+        statuses = [log_in(client, email=email, password=WRONG).status_code for email in spellings]
+        assert statuses == [401, 401, 401, 429]
+
     @pytest.mark.usefixtures("ada")
     def test_another_address_and_another_account_go_on(self, client: FlaskClient) -> None:
         register(client, email="bob@example.org")
