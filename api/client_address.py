@@ -7,6 +7,7 @@ from typing import Final
 from flask import request
 
 UNKNOWN: Final = "unknown"
+_IPV6_PREFIX: Final = 64  # what one customer of a provider has at the least
 
 
 def client_address() -> str:
@@ -14,6 +15,20 @@ def client_address() -> str:
     everybody who has none is one client.
     """
     return _in_one_spelling(request.remote_addr or "")
+
+
+def client_network() -> str:
+    """Whose requests and failures count together: the address, of IPv6 its network, out of which one customer takes
+    2**64 addresses or more.
+    """
+    return _network_of(client_address())
+
+
+@lru_cache(maxsize=4096)
+def _network_of(text: str) -> str:
+    if text == UNKNOWN or ":" not in text:
+        return text
+    return str(ipaddress.ip_network((int(ipaddress.IPv6Address(text)), _IPV6_PREFIX), strict=False))
 
 
 @lru_cache(maxsize=4096)

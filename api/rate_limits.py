@@ -5,12 +5,10 @@ limit holds over all of them but for a second's requests (docs/adr/0014-rate-lim
 tier is the accept script's: here it has only its headers, and what never comes to the script.
 """
 
-import ipaddress
 import logging
 import math
 import threading
 import time
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
@@ -19,7 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from api.auth import current_identity
-from api.client_address import UNKNOWN, client_address
+from api.client_address import client_network
 from api.token_buckets import BUCKETS_MAX, Quota, TokenBuckets
 from shared.errors import GuichetError, RefusedError, UnavailableError
 from shared.line.rates import RateExchange
@@ -39,7 +37,6 @@ POLLS: Final = frozenset({"requests.poll", "requests.stream"})
 EXPORTS: Final = frozenset({"account_export.export", "event_bookings.attendees_csv"})
 # What a booking gets that does not come to the script: a bad header or body, no token. An outage is nobody's doing.
 _STRAY: Final = frozenset({400, 401, 404, 413, 415, 422})
-_IPV6_PREFIX: Final = 64  # what one customer of a provider has at the least
 
 
 class RateLimits:
@@ -190,13 +187,4 @@ def _debtor(status: int) -> str:
 
 def address_key() -> str:
     """The client's address, or its network; one key for everybody who has none."""
-    return _address_key(client_address())
-
-
-@lru_cache(maxsize=4096)
-def _address_key(text: str) -> str:
-    """An IPv6 customer has 2**64 addresses or more: the network counts."""
-    if text == UNKNOWN or ":" not in text:
-        return f"address:{text}"
-    network = ipaddress.ip_network((int(ipaddress.IPv6Address(text)), _IPV6_PREFIX), strict=False)
-    return f"address:{network}"
+    return f"address:{client_network()}"

@@ -7,7 +7,7 @@ from typing import Any, Final
 from flask import Blueprint, Response, g, render_template, request
 from marshmallow import ValidationError
 
-from api.client_address import client_address
+from api.client_address import client_address, client_network
 from api.console import origins, sessions
 from api.console.pages import LOGIN_POLICY, as_page, find_next, secure_page, see_other, static_file
 from api.console.sessions import FORM_COOKIE, SESSION_COOKIE
@@ -117,10 +117,9 @@ def stylesheet() -> Response:
 
 def _sign_in(data: dict[str, Any], wanted: str) -> Response:
     container = get_container()
-    address = client_address()
     with transaction(container.engine) as session:
         attempt = credentials.begin_log_in(
-            session, email=data["email"], address=address, settings=container.settings
+            session, email=data["email"], address=client_network(), settings=container.settings
         )
     check = container.passwords.check(data["password"], attempt.password_hash)
     with transaction(container.engine) as session:
@@ -131,7 +130,7 @@ def _sign_in(data: dict[str, Any], wanted: str) -> Response:
     if before is not None:  # one browser, one session
         with transaction(container.engine) as session:
             console_sessions.end(session, user_id=before.user_id, family_id=before.family_id)
-    log.info("signed in to the console", extra={"user_id": attempt.user_id, "address": address})
+    log.info("signed in to the console", extra={"user_id": attempt.user_id, "address": client_address()})
     response = see_other(wanted)
     sessions.set_session(response, user_id=attempt.user_id, family_id=family_id)
     sessions.forget(response, FORM_COOKIE)

@@ -6,7 +6,7 @@ from typing import Final
 from flask import Blueprint, Response, g
 
 from api.auth import bearer_token, decode_refresh_token, require_actor
-from api.client_address import client_address
+from api.client_address import client_network
 from api.container import get_container
 from api.contract import Answer, describe
 from api.parsing import load_body
@@ -74,7 +74,7 @@ def log_in() -> Response:
     settings = container.settings
     with transaction(container.engine) as session:
         attempt = credentials.begin_log_in(
-            session, email=data["email"], address=client_address(), settings=settings
+            session, email=data["email"], address=client_network(), settings=settings
         )
     check = container.passwords.check(data["password"], attempt.password_hash)
     with transaction(container.engine) as session:
@@ -230,7 +230,7 @@ def _begin_confirmation() -> tuple[Actor, Attempt]:
     with transaction(container.engine) as session:
         actor = require_actor(session)
         attempt = credentials.begin_confirmation(
-            session, user_id=actor.user_id, address=client_address(), settings=container.settings
+            session, user_id=actor.user_id, address=client_network(), settings=container.settings
         )
     return actor, attempt
 

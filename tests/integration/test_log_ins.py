@@ -102,6 +102,14 @@ class TestThrottle:
         assert statuses == [401, 401, 401, 429]
 
     @pytest.mark.usefixtures("ada")
+    def test_a_network_of_ipv6_is_one_address(self, client: FlaskClient) -> None:
+        """One customer has 2**64 of them: a guess from each would be no throttle at all."""
+        for number in range(3):
+            assert self._fail(client, 1, address=f"2001:db8:0:1::{number + 1:x}") == [401]
+        assert log_in(client, address="2001:db8:0:1:ffff::1").status_code == 429
+        assert log_in(client, address="2001:db8:0:2::1").status_code == 200
+
+    @pytest.mark.usefixtures("ada")
     def test_another_address_and_another_account_go_on(self, client: FlaskClient) -> None:
         register(client, email="bob@example.org")
         self._fail(client, 4)
