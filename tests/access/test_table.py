@@ -1,20 +1,17 @@
 """Every route, every caller, somebody else's thing: `table.py`, called."""
 
-import re
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from flask import Flask
-from werkzeug.test import TestResponse
 
 from api.contract import find_operation
 from tests.access.callers import ADMINS, EVERYBODY, KNOWN, Who
+from tests.access.calls import call, essence
 from tests.access.state import Stored, changes
 from tests.access.table import TABLE, Row
 from tests.access.things import ABSENT, KINDS, Thing
-from tests.access.world import World, open_world
-from tests.conftest import connect_redis
+from tests.access.world import World
 
 # Things that can be taken away, and how.
 GONE = {
@@ -24,20 +21,6 @@ GONE = {
     "an event": "/api/events/{event_id}",
     "a draft": "/api/events/{event_id}",
 }
-# What belongs to one exchange, and to no thing.
-_OF_THE_EXCHANGE = {"Content-Length", "Date", "X-Request-ID", "RateLimit", "RateLimit-Policy", "Set-Cookie"}
-
-
-@pytest.fixture(scope="module")
-def world(postgres, redis_server, tmp_path_factory) -> Iterator[World]:
-    with open_world(postgres, redis_server, tmp_path_factory.mktemp("access")) as world:
-        yield world
-
-
-@pytest.fixture(scope="module")
-def stored(world: World) -> Iterator[Stored]:
-    with connect_redis(world.settings.redis_url) as redis:
-        yield Stored(world.engine, redis)
 
 
 @pytest.fixture(scope="module")
@@ -47,46 +30,6 @@ def gone(world: World) -> dict[str, dict[str, Any]]:
     for kind, path in GONE.items():
         assert world.ask(Who.ADMIN, "DELETE", path.format(**things[kind])).status_code == 204
     return things
-
-
-def path_of(rule: str, values: Mapping[str, Any]) -> str:
-    """The address of a thing."""
-    return re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(values[found[1]]), rule)
-
-
-def fill_in(world: World, body: Mapping[str, Any] | None, values: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The body with the thing's values in it."""
-    if body is None:
-        return None
-    made = dict(body)
-    for name, value in body.items():
-        match value:
-            case "{fresh_email}":
-                made[name] = world.fresh_email()
-            case str() if value.startswith("{"):
-                made[name] = values[value.strip("{}")]
-    return made
-
-
-def call(
-    world: World, row: Row, who: Who, thing: Thing, values: Mapping[str, Any], *, method: str = ""
-) -> TestResponse:
-    """What `who` is answered about `values`."""
-    body = (row.owners_body if who is Who.OWNER else None) or row.body
-    user = thing.owner if who is Who.OWNER else None
-    if row.of == "oneself" and who in KNOWN:
-        user = world.person(who)  # who may be gone afterwards
-    path, body = path_of(row.rule, values), fill_in(world, body, values)
-    return world.ask(who, method or row.method, path, body=body, user=user)
-
-
-def essence(answer: TestResponse) -> tuple[int, list[tuple[str, str]], Any]:
-    """An answer without what names the exchange and the address."""
-    headers = sorted((name, value) for name, value in answer.headers if name not in _OF_THE_EXCHANGE)
-    body = answer.get_json(silent=True)
-    if isinstance(body, dict):
-        body = {name: value for name, value in body.items() if name not in ("request_id", "instance")}
-    return answer.status_code, headers, body if body is not None else answer.get_data()
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.title)
