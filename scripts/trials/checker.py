@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from scripts.trials.evidence import Evidence
+from scripts.trials.evidence import Evidence, uncollected
 from scripts.trials.invariants.answers_stand import answers_stand
 from scripts.trials.invariants.asked_for import asked_for
 from scripts.trials.invariants.chained import chained
@@ -110,15 +110,18 @@ class Verdict:
 
 def check(evidence: Evidence) -> Verdict:
     """Holds every invariant against the evidence. Some 10 seconds for 300,000 calls."""
-    findings = []
-    for name, (invariant, needs, says) in INVARIANTS.items():
-        finding = Finding(name, says, needs)
-        for violation in invariant(evidence, finding.seen):
-            finding.count += 1
-            if finding.count <= _KEPT:
-                finding.violations.append(violation)
-        findings.append(finding)
-    return Verdict(findings)
+    with uncollected():
+        return Verdict([_find(evidence, name) for name in INVARIANTS])
+
+
+def _find(evidence: Evidence, name: str) -> Finding:
+    invariant, needs, says = INVARIANTS[name]
+    finding = Finding(name, says, needs)
+    for violation in invariant(evidence, finding.seen):
+        finding.count += 1
+        if finding.count <= _KEPT:
+            finding.violations.append(violation)
+    return finding
 
 
 def show_verdict(console: Console, verdict: Verdict) -> None:

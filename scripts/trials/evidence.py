@@ -2,8 +2,10 @@
 PostgreSQL, Redis.
 """
 
+import gc
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -67,12 +69,16 @@ class Evidence:
     @cached_property
     def losses(self) -> list[tuple[float, float]]:
         """From when to when Redis may have lost what it had acknowledged."""
-        return [(fault.loses_since, fault.ended_at) for fault in self.faults if fault.loses_since is not None]
+        return [
+            (fault.loses_since, fault.ended_at)
+            for fault in self.faults
+            if fault.loses_since is not None and fault.target
+        ]
 
     @cached_property
     def spoilt(self) -> set[str]:
         """Jobs that a fault damaged in Redis while they waited."""
-        return {job for fault in self.faults for job in getattr(fault, "spoilt", ())}
+        return {job for fault in self.faults for job in fault.spoilt}
 
     @cached_property
     def shaken(self) -> set[int]:
@@ -83,10 +89,10 @@ class Evidence:
         """Whether a declared loss may have taken the job: nobody saw it before the loss began or after it ended, or a
         fault damaged it.
         """
-        calls = self.shown.get(job_id)
         if job_id in self.spoilt:
             return True
-        if not calls or not self.losses:
+        calls = self.shown.get(job_id) if self.losses else None
+        if not calls:
             return False
         first = min(calls, key=lambda call: call.answered_at)
         return any(since <= first.answered_at and first.sent_at <= until for since, until in self.losses)
@@ -96,8 +102,13 @@ class Evidence:
         return any(call.answered_at >= since for since, _ in self.losses)
 
     def loss_between(self, first: Call, second: Call) -> bool:
-        """Whether Redis may have lost between two calls what it said in the first."""
-        return any(first.sent_at <= until and second.answered_at >= since for since, until in self.losses)
+        """Whether Redis may have lost until the second call what the first one showed: nobody saw that before the loss
+        began, or the loss could not have taken it.
+        """
+        return any(
+            since <= first.answered_at and first.sent_at <= until and since <= second.answered_at
+            for since, until in self.losses
+        )
 
     def documents(self) -> Iterator[tuple[str, Call, dict[str, Any]]]:
         """Every document of a job that its owner saw."""
@@ -121,12 +132,25 @@ def load_evidence(folder: Path, settings: Settings) -> Evidence:
     """The evidence of a trial that is over: `calls*.jsonl`, `faults.jsonl` and `trial.json` of `folder`, and the
     servers that `settings` name. Some 15 seconds and 1 GB for 300,000 calls.
     """
-    evidence = Evidence(
-        faults=read_faults(folder / FAULTS) if (folder / FAULTS).exists() else [],
-        trial=read_trial(folder / TRIAL) if (folder / TRIAL).exists() else None,
-        tables=read_tables(libpq_url(settings.database_url)),
-        line=read_line(settings.redis_url, partitions=settings.partitions),
-    )
-    for path in sorted(folder.glob(CALLS)):
-        evidence.calls.extend(read_calls(path))
-    return evidence
+    with uncollected():
+        evidence = Evidence(
+            faults=read_faults(folder / FAULTS),
+            trial=read_trial(folder / TRIAL),
+            tables=read_tables(libpq_url(settings.database_url)),
+            line=read_line(settings.redis_url, partitions=settings.partitions),
+        )
+        for path in sorted(folder.glob(CALLS)):
+            evidence.calls.extend(read_calls(path))
+        return evidence
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Millions of objects and no cycle among them: looking for some again and again costs more than everything else."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,10 +1,15 @@
 """The checker on a small true trial: clean evidence is clean, and none at all is not green."""
 
+import copy
+
 import orjson
 from rich.console import Console
 
+from api.problems import PROBLEMS
 from scripts.trials.checker import INVARIANTS, check, show_verdict
 from scripts.trials.evidence import Evidence
+from scripts.trials.invariants import declared
+from scripts.trials.invariants.declared import DECLARED_503
 
 
 class TestCleanEvidence:
@@ -35,3 +40,27 @@ class TestNoEvidence:
         show_verdict(console, verdict)
         assert console.export_text().count("looked at nothing") == len(INVARIANTS)
         assert orjson.loads(orjson.dumps(verdict.document()))["ok"] is False
+
+
+class TestDeclaredAnswers:
+    def test_are_the_503s_of_the_contract(self):
+        assert {code for code, (status, _) in PROBLEMS.items() if status == 503} == DECLARED_503
+
+    def test_have_the_statuses_of_the_contract(self):
+        assert {status for status, _ in PROBLEMS.values() if status < 500} <= declared._REFUSALS
+
+
+class TestAVerdict:
+    def test_shows_the_first_violations_of_each_promise(self, lived):
+        evidence = copy.deepcopy(lived.evidence)
+        for call in evidence.calls:
+            call.leak = "site-packages"
+        verdict = check(evidence)
+        document = verdict.document()
+        assert not document["ok"]
+        assert document["invariants"]["declared"]["count"] == len(evidence.calls)
+        console = Console(record=True, width=200)
+        show_verdict(console, verdict)
+        said = console.export_text()
+        assert said.count("declared: ") == 5
+        assert "shows site-packages" in said

@@ -65,7 +65,7 @@ def _never_further_back(evidence: Evidence, job_id: str, calls: list[Call]) -> I
     index, nearest = 0, None  # the call that showed the nearest place so far
     for call in sorted(placed, key=lambda call: call.sent_at):
         while index < len(answered) and answered[index].answered_at < call.sent_at:
-            if nearest is None or answered[index].said["position"] <= nearest.said["position"]:
+            if nearest is None or answered[index].said["position"] < nearest.said["position"]:
                 nearest = answered[index]
             index += 1
         if nearest is None or call.said["position"] <= nearest.said["position"]:

@@ -17,8 +17,8 @@ def line_empties(evidence: Evidence, seen: Counter[str]) -> Iterator[str]:
         yield "nobody wrote down when the line was empty"
     elif trial.empty_at is None:
         yield "the line was never empty again"
-    elif trial.empty_at - trial.quiet_at > SECONDS_MAX:
-        yield f"the line was empty only {trial.empty_at - trial.quiet_at:.1f} s after the last fault"
+    elif (seconds := trial.empty_at - max(trial.quiet_at, trial.loaded_until)) > SECONDS_MAX:
+        yield f"the line was empty only {seconds:.1f} s after the last fault and the last request"
     for number, partition in evidence.line.partitions.items():
         seen["partitions"] += 1
         yield from (f"partition {number}: {sentence}" for sentence in _left(evidence, partition))
