@@ -51,8 +51,10 @@ def call(
     method: str = "",
     extra: Mapping[str, Any] | None = None,
     afresh: bool = True,
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
 ) -> TestResponse:
-    """What `who` is answered about `values`, with another method or more in the body if that is given.
+    """What `who` is answered about `values`, with another method or more in body and headers if that is given.
 
     A call about oneself is made by somebody new each time, unless not `afresh`.
     """
@@ -63,7 +65,7 @@ def call(
     path, body = path_of(row.rule, values), fill_in(world, body, values)
     if extra is not None:
         body = {**(body or {}), **extra}
-    return world.ask(who, method or row.method, path, body=body, user=user)
+    return world.ask(who, method or row.method, path, body=body, user=user, more=headers, query=query)
 
 
 def essence(answer: TestResponse) -> tuple[int, list[tuple[str, str]], Any]:

@@ -107,11 +107,20 @@ class World:
         return self._browsers[who] if who in COOKIES else self.app.test_client(use_cookies=False)
 
     def ask(
-        self, who: Who, method: str, path: str, *, body: object = None, user: User | None = None
+        self,
+        who: Who,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        user: User | None = None,
+        more: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> TestResponse:
-        """The answer, without waiting for any decision."""
-        headers = {**self.headers(who, user), "Prefer": "wait=0"}
-        query = {"token": self._bearers[Who.STREAM]} if who is Who.STREAM and "/stream" in path else None
+        """The answer, without waiting for any decision; `more` are headers."""
+        headers = {**self.headers(who, user), "Prefer": "wait=0", **(more or {})}
+        if who is Who.STREAM and "/stream" in path:
+            query = {"token": self._bearers[Who.STREAM]}
         return self.client(who).open(
             path, method=method, json=body, headers=headers, query_string=query, buffered=True
         )

@@ -39,7 +39,7 @@ CLIENTS = {
 # Who may, and what for.
 ALLOWED = {
     "api/gunicorn_problems.py": {"socket"},  # the type of a client's, to answer it
-    "shared/metrics/sharing.py": {"socket"},  # datagrams between the processes of this machine, in a folder
+    "shared/metrics/sharing.py": {"socket"},  # the machine's name
     "worker/__main__.py": {"socket"},  # the machine's name
 }
 # The servers' own clients, and where they are made.
