@@ -15,6 +15,7 @@ import psutil
 
 from scripts.benches.processes import Process
 
+WORKER: Final = ("-m", "worker", "bookings")
 _TICK_SECONDS: Final = 0.05
 _RESTART_SECONDS: Final = 0.3  # a process manager is no faster
 
@@ -41,7 +42,7 @@ class Crew:
         self._folder = folder
         gunicorn = ["-m", "gunicorn", "--config", "api/gunicorn_conf.py", "api.wsgi:app"]
         self.web = Kept("web", "gunicorn", gunicorn)
-        self.workers = [Kept(f"worker-{n}", "worker", ["-m", "worker", "bookings"]) for n in range(workers)]
+        self.workers = [Kept(f"worker-{n}", "worker", WORKER) for n in range(workers)]
         self.tasks = Kept("tasks", "task worker", ["-m", "worker", "tasks"])
         self._lock = threading.Lock()
         self._ended = threading.Event()

@@ -74,10 +74,12 @@ class Person:
         self._waiting: deque[tuple[tuple[int, str], int]] = deque(maxlen=_REMEMBERED)
 
     def live(self) -> None:
-        """One action after the other."""
+        """Everything once, so that the shortest trial has seen it, and then whatever the habits say."""
         habits, weights = list(HABITS), list(HABITS.values())
+        first = iter(habits)
         while not self._world.is_over:
-            action: Callable[[], None] = getattr(self, f"_{self._chance.choices(habits, weights)[0]}")
+            habit = next(first, None) or self._chance.choices(habits, weights)[0]
+            action: Callable[[], None] = getattr(self, f"_{habit}")
             action()
         self._connection.close()
         self._second.close()

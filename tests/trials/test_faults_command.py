@@ -1,0 +1,61 @@
+"""`guichet faults`: a small trial of the real thing is green, and one of a worker that forgets is red."""
+
+import json
+
+from click.testing import CliRunner
+
+from scripts.faults import command
+from scripts.trials import processes
+
+
+def run(tmp_path, *options):
+    report = tmp_path / "report.json"
+    arguments = ["--people", "8", "--json", str(report), "--keep", str(tmp_path / "kept"), *options]
+    result = CliRunner().invoke(command, arguments)
+    return result, json.loads(report.read_text()) if report.exists() else None
+
+
+class TestASmallTrial:
+    def test_injects_faults_and_finds_every_promise_kept(self, tmp_path):
+        options = (
+            "--seed",
+            "7",
+            "--minutes",
+            "0.3",
+            "--only",
+            "killed",
+            "--only",
+            "SIGKILL",
+            "--only",
+            "twice",
+        )
+        result, report = run(tmp_path, *options)
+        assert result.exit_code == 0, result.output
+        (trial,) = report["trials"]
+        assert sum(trial["faults"].values()) >= 2
+        seen = {name: finding["seen"] for name, finding in trial["verdict"]["invariants"].items()}
+        assert seen["decided_once"]["accepted"] >= 50
+        assert {path.name for path in (tmp_path / "kept" / "seed-7").iterdir()} >= {
+            "calls.jsonl",
+            "faults.jsonl",
+            "trial.json",
+            "web.log",
+            "worker-0.log",
+        }
+
+    def test_keeps_nobodys_token(self, tmp_path):
+        result, _ = run(tmp_path, "--minutes", "0.05", "--only", "nothing")
+        assert result.exit_code == 0, result.output
+        kept = list((tmp_path / "kept").rglob("*"))
+        assert "users.tsv" not in {path.name for path in kept}
+
+
+class TestATrialOfAWorkerThatForgets:
+    def test_is_red(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(processes, "WORKER", ("-m", "tests.trials.forgetful_worker"))
+        result, report = run(tmp_path, "--minutes", "0.1", "--only", "nothing")
+        assert result.exit_code == 1
+        broken = {
+            name for name, finding in report["trials"][0]["verdict"]["invariants"].items() if finding["count"]
+        }
+        assert "decided_once" in broken
