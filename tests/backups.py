@@ -11,6 +11,7 @@ _HEAD = (
     "last_number",
     "last_hash",
     "last_arrival",
+    "last_decided_at",
     "arrivals_reissued",
     "status",
     "version",

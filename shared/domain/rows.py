@@ -41,6 +41,7 @@ def append_row(
     row.hash = chain_hash(event.last_hash, row)
     event.last_number = row.number
     event.last_hash = row.hash
+    event.last_decided_at = row.decided_at
     return row
 
 

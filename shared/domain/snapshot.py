@@ -3,11 +3,15 @@
 import uuid
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from shared.domain.availability import SIZE_MAX, available_tickets
 from shared.domain.ledger import LedgerRow
 from shared.domain.requests import Request
+
+# Before any decision.
+BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +42,7 @@ class EventState:
     drained_up_to: int = 0  # its newest drain mark: see shared/domain/drain.py
     drained_until: datetime | None = None
     drain_reason: str | None = None
+    last_decided_at: datetime = BEGINNING  # of its newest ledger row
 
     @property
     def free(self) -> int:

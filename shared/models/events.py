@@ -7,6 +7,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.domain.availability import available_tickets
+from shared.domain.snapshot import BEGINNING
 from shared.models.base import Base
 
 _SEARCH_TEXT = """
@@ -60,6 +61,7 @@ class Event(Base):
     last_number: Mapped[int] = mapped_column(server_default="0")
     last_hash: Mapped[bytes] = mapped_column(LargeBinary, server_default=bytes(32).hex())
     last_arrival: Mapped[int] = mapped_column(server_default="0")
+    last_decided_at: Mapped[datetime] = mapped_column(default=BEGINNING, server_default=str(BEGINNING))
     arrivals_reissued: Mapped[int] = mapped_column(server_default="0")
     drained_up_to: Mapped[int] = mapped_column(server_default="0")
     drained_until: Mapped[datetime | None]

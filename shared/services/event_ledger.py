@@ -52,8 +52,9 @@ def append_control_row(
     outbox is told of the row.
 
     The event's row must be locked (or new), and `now` read after that (`read_clock`): times in a ledger never
-    go back. No round trip of its own before the flush.
+    go back, also when the clock does. No round trip of its own before the flush.
     """
+    now = max(now, event.last_decided_at)
     row = LedgerRow(
         job_id=uuid7(),
         event_id=event.id,
@@ -72,7 +73,7 @@ def append_control_row(
     )
     row.hash = chain_hash(event.last_hash, row)
     session.add(Decision(**{name: getattr(row, name) for name in LedgerRow.__slots__}))
-    event.last_number, event.last_hash = row.number, row.hash
+    event.last_number, event.last_hash, event.last_decided_at = row.number, row.hash, now
     outbox.add_ledger_range(session, event.id, from_number=row.number, to_number=row.number)
     return row.job_id
 

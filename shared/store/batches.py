@@ -34,13 +34,15 @@ from line_state for share"""
 
 _EVENTS = """select id, capacity, booked, max_per_booking, status, deleted_at is not null, starts_at,
        sales_open_at, sales_close_at, sales_paused, price_minor, currency, last_number, last_hash, last_arrival,
-       arrivals_reissued, drained_up_to, drained_until, drain_reason, offered, waitlist_enabled, waiting
+       arrivals_reissued, drained_up_to, drained_until, drain_reason, offered, waitlist_enabled, waiting,
+       last_decided_at
 from events where id = any(%s) order by id for update"""
 
 _EVENT_FIELDS = (
     "id", "capacity", "booked", "max_per_booking", "status", "deleted", "starts_at", "sales_open_at",
     "sales_close_at", "sales_paused", "price_minor", "currency", "last_number", "last_hash", "last_arrival",
     "arrivals_reissued", "drained_up_to", "drained_until", "drain_reason", "offered", "waitlist_enabled", "waiting",
+    "last_decided_at",
 )  # fmt: skip
 
 # A user that does not exist counts as closed: a booking for it could not be written.
@@ -83,9 +85,10 @@ from json_to_recordset(%s) as r (job_id uuid, event_id bigint, number bigint, ar
     user_id bigint, tickets int, outcome text, reason text, booking_id uuid, available_after int, facts jsonb,
     accepted_at timestamptz, decided_at timestamptz, hash text);
 update events e set booked = r.booked, last_number = r.last_number, last_hash = decode(r.last_hash, 'hex'),
-    last_arrival = r.last_arrival, arrivals_reissued = r.arrivals_reissued, offered = r.offered, waiting = r.waiting
+    last_arrival = r.last_arrival, arrivals_reissued = r.arrivals_reissued, offered = r.offered, waiting = r.waiting,
+    last_decided_at = r.last_decided_at
 from json_to_recordset(%s) as r (id bigint, booked int, last_number bigint, last_hash text, last_arrival bigint,
-    arrivals_reissued bigint, offered int, waiting int[])
+    arrivals_reissued bigint, offered int, waiting int[], last_decided_at timestamptz)
 where e.id = r.id;
 insert into outbox (topic, event_id, from_number, to_number)
 select 'ledger', id, from_number, to_number
@@ -157,7 +160,8 @@ def load(cursor: Cursor, requests: Sequence[Request], terms: Terms) -> tuple[Sna
     bookers = [request for request in requests if request.kind in _BOOKS]
     users = [request.user_id for request in bookers]
     cursor.execute(_NOW_AND_CLOSED, (users,))
-    now, closed = fetch_row(cursor)
+    clock, closed = fetch_row(cursor)
+    now = _never_back(clock, snapshot)
     snapshot.closed_users.update(closed)
     if users:
         cursor.execute(_LIVE, ([request.event_id for request in bookers], users))
@@ -178,7 +182,7 @@ def load_slice(
     """
     snapshot = Snapshot(events=lock_events(cursor, [request.event_id]))
     cursor.execute("select clock_timestamp()")
-    now: datetime = fetch_row(cursor)[0]
+    now = _never_back(fetch_row(cursor)[0], snapshot)
     event = snapshot.events.get(request.event_id)
     called_off = request.kind == CALL_OFF
     bookings: list[BookingState] = []
@@ -189,6 +193,13 @@ def load_slice(
     if called_off or (event is not None and now >= event.starts_at):
         entries = load_live_entries(cursor, snapshot, request.event_id, limit)
     return snapshot, bookings, entries, now
+
+
+def _never_back(clock: datetime, snapshot: Snapshot) -> datetime:
+    """The time of the decision: the clock's, unless that was set back, or a server with another one took over. The time
+    in a ledger stands still then until the clock has caught up.
+    """
+    return max([clock, *(event.last_decided_at for event in snapshot.events.values())])
 
 
 def _booking(values: Sequence[Any]) -> BookingState:
@@ -282,6 +293,7 @@ def _events_json(events: Iterable[EventState]) -> str:
                 "arrivals_reissued": event.arrivals_reissued,
                 "offered": event.offered,
                 "waiting": event.waiting,
+                "last_decided_at": rfc3339(event.last_decided_at),
             }
             for event in events
         ]
