@@ -8,7 +8,7 @@ from typing import Final
 from scripts.trials.deeds import Deed, Done, outage
 from scripts.trials.proxy.client import Proxy
 from scripts.trials.proxy.door import Shut
-from scripts.trials.proxy.snares import Then
+from scripts.trials.proxy.snares import Drops, Then
 from scripts.trials.site import Site, script_needle
 
 _SHARES: Final = (0.05, 0.3, 1.0)
@@ -16,8 +16,8 @@ _THEN: Final[tuple[Then, ...]] = ("cut", "hang")
 _SHUT: Final[tuple[Shut, ...]] = ("refused", "closed", "ignored")
 _HIT_SECONDS: Final = 5.0
 _HITS_MAX: Final = 5
-# What changes something: where a lost answer leaves a client in doubt.
-_REDIS_NEEDLES: Final = ("accept", "take", "reply", "claim", "withdraw", "put_back", "set_counts")
+# Scripts that change something: a lost answer leaves whoever ran them in doubt.
+_REDIS_NEEDLES: Final = ("accept", "take", "reply", "claim")
 _COMMIT: Final = b"COMMIT"
 
 Where = Callable[[Site], Proxy]
@@ -34,13 +34,13 @@ def network_faults(name: str, where: Where, needle: Needle) -> dict[str, Deed]:
         f"way to {name}: closed": lambda site, chance: _shut(where(site), chance),
         f"way to {name}: silent": lambda site, chance: _freeze(where(site), chance),
         f"way to {name}: flapping": lambda site, chance: _flap(where(site), chance),
-        f"way to {name}: reply lost": lambda site, chance: _lose_reply(where(site), needle, chance),
-        f"way to {name}: request lost": lambda site, chance: _lose_request(where(site), needle, chance),
+        f"way to {name}: reply lost": lambda site, chance: _lose(site, where, needle, "reply", chance),
+        f"way to {name}: request lost": lambda site, chance: _lose(site, where, needle, "request", chance),
     }
 
 
 def redis_needle(chance: random.Random) -> tuple[str, bytes]:
-    """A script that changes something."""
+    """A script."""
     name = chance.choice(_REDIS_NEEDLES)
     return name, script_needle(name)
 
@@ -100,21 +100,19 @@ def _flap(proxy: Proxy, chance: random.Random) -> Done:
     return Done(note=f"{times} times")
 
 
-def _lose_reply(proxy: Proxy, needle: Needle, chance: random.Random) -> Done:
-    (said, text), then, times = needle(chance), chance.choice(_THEN), chance.randint(1, _HITS_MAX)
-    return _snared(proxy, proxy.drop_reply(text, then=then, times=times), f"{said}, {then}", chance)
-
-
-def _lose_request(proxy: Proxy, needle: Needle, chance: random.Random) -> Done:
-    (said, text), then, times = needle(chance), chance.choice(_THEN), chance.randint(1, _HITS_MAX)
-    return _snared(proxy, proxy.drop_request(text, then=then, times=times), f"{said}, {then}", chance)
-
-
-def _snared(proxy: Proxy, snare: str, note: str, chance: random.Random) -> Done:
-    proxy.await_hit(snare, _HIT_SECONDS)
-    _wait_and_heal(proxy, outage(chance))
+def _lose(site: Site, where: Where, needle: Needle, drops: Drops, chance: random.Random) -> Done:
+    proxy, (said, text), then = where(site), needle(chance), chance.choice(_THEN)
+    drop = proxy.drop_reply if drops == "reply" else proxy.drop_request
+    snare = drop(text, then=then, times=chance.randint(1, _HITS_MAX))
+    try:
+        if said == "claim":
+            site.postgres.end_claim_holders()  # or there would be nothing to claim
+        if proxy.await_hit(snare, _HIT_SECONDS):
+            time.sleep(outage(chance))
+    finally:
+        proxy.heal()
     hits = proxy.hits(snare)
-    return Done(note=f"{note}, {hits} times", hit=hits > 0)
+    return Done(note=f"{said}, {then}, {hits} times", hit=hits > 0)
 
 
 def _wait_and_heal(proxy: Proxy, seconds: float) -> None:
