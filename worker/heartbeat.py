@@ -11,10 +11,12 @@ from shared.line.look import DECIDED_FIELD, HELD_FIELD, SPEED_FIELD
 
 BEAT_SECONDS: Final = 1.0
 
-# Redis' own clock, so that machines with different clocks agree on who is alive.
+# Redis' own clock, so that machines with different clocks agree on who is alive. Who was heard of in the future was
+# heard of before that clock was set back: the living say a word again within a second.
 _BEAT = """
 local now = tonumber(redis.call('TIME')[1])
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. now, '+inf')
 redis.call('ZADD', KEYS[1], now, ARGV[1])
 return redis.call('ZCARD', KEYS[1])
 """

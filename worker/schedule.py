@@ -23,6 +23,15 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 0.5
 
+# Whoever is first has the turn, until the interval is over. A key that would live longer than the interval is from
+# before Redis' clock was set back: it would hold the entry up until the clock has come there again.
+_TAKE_TURN: Final = """
+local left = redis.call('PTTL', KEYS[1])
+if left >= 0 and left <= tonumber(ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+
 
 class Schedule:
     """Runs short entries itself and puts long ones into the task queue."""
@@ -72,6 +81,6 @@ class Schedule:
         return ran
 
     def _claim(self, entry: Entry, run_id: str) -> bool:
-        """Whether this process runs the entry's next turn: the first to say so, until the interval is over."""
+        """Whether this process runs the entry's next turn."""
         milliseconds = int(entry.seconds * 1000)
-        return bool(self._redis.set(keys.schedule_turn(entry.name), run_id, nx=True, px=milliseconds))
+        return bool(self._redis.eval(_TAKE_TURN, 1, keys.schedule_turn(entry.name), run_id, milliseconds))

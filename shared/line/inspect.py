@@ -57,6 +57,10 @@ def list_troubles(redis: "Redis", partitions: int) -> dict[str, str]:
 
 
 def count_live_workers(redis: "Redis") -> int:
-    """Booking workers heard of in the last three seconds, by Redis' clock. Two round trips."""
+    """Booking workers heard of in the last three seconds, by Redis' clock. Two round trips.
+
+    Not those from further in the future than a round trip takes: there the clock was set back.
+    """
     seconds, _ = redis.time()
-    return int(redis.zcount(keys.LIVE_WORKERS, int(seconds) - LIVE_SECONDS, "+inf"))
+    now = int(seconds)
+    return int(redis.zcount(keys.LIVE_WORKERS, now - LIVE_SECONDS, now + LIVE_SECONDS))

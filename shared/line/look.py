@@ -133,7 +133,7 @@ def look_at_workers(redis: "Redis") -> list[WorkerLook]:
                 )
             found = pipe.execute(raise_on_error=False)
     looks = [
-        _worker_look(text_of(name), fields, live=int(seconds) - heard_at <= LIVE_SECONDS)
+        _worker_look(text_of(name), fields, live=abs(int(seconds) - heard_at) <= LIVE_SECONDS)
         for (name, heard_at), fields in zip(heard, found, strict=True)
         if isinstance(fields, list)
     ]

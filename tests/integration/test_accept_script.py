@@ -230,14 +230,18 @@ class TestRate:
         ).settings
         assert [type(line.accept(book(event))) for event in (1, 2, 3)] == [Accepted] * 3
         bucket = keys.rate_of_user(7)
-        line.redis.hset(
-            bucket, mapping={"tokens": "0.25", "at": line.now_us() + 3_600_000_000}
-        )  # a clock set back
+        line.redis.hset(bucket, mapping={"tokens": "0.25", "at": line.now_us()})
         assert line.accept(book(4)) == Refused("rate_limited", retry_after_seconds=1)
         line.redis.hset(bucket, "at", line.now_us() - 500_000)  # half a second at two a second
         assert isinstance(line.accept(book(4)), Accepted)
         left = float(line.redis.hget(bucket, "tokens"))
         assert 0.25 <= left < 3
+
+    def test_does_not_stand_still_after_the_clock_was_set_back(self, line):
+        ahead = {"tokens": "0", "at": line.now_us() + 3_600_000_000}
+        line.redis.hset(keys.rate_of_user(7), mapping=ahead)
+        assert isinstance(line.accept(book()), Accepted)
+        assert float(line.redis.hget(keys.rate_of_user(7), "tokens")) == 4
 
     def test_never_holds_more_than_the_burst(self, line):
         line.redis.hset(keys.rate_of_user(7), mapping={"tokens": "5", "at": 0})

@@ -169,6 +169,14 @@ class TestUnready:
         redis_client.zadd(keys.LIVE_WORKERS, {"somebody": int(redis_client.time()[0]) - 60})
         assert list(watcher.problems()) == ["worker"]
 
+    def test_a_worker_that_was_last_heard_of_before_the_clock_was_set_back_is_none(
+        self, watcher, redis_client
+    ):
+        redis_client.zadd(keys.LIVE_WORKERS, {"long dead": int(redis_client.time()[0]) + 3600})
+        assert list(watcher.problems()) == ["worker"]
+        assert heartbeat.beat(redis_client, "somebody") == 1
+        assert watcher.look().status_code == 200
+
     def test_without_redis(self, make_app, settings, own_redis):
         watcher = Watcher(make_app(replace(settings, redis_url=own_redis.url)))
         with connect_redis(own_redis.url) as redis:

@@ -39,6 +39,12 @@ class TestSchedule:
         assert schedules[0].run_once() == names
         assert schedules[1].run_once() == []
 
+    def test_a_turn_from_before_the_clock_was_set_back_holds_nobody_up(self, schedules, redis_client):
+        for entry in schedules[0].entries:
+            left = int(entry.seconds * 1000) + 3_600_000
+            redis_client.set(keys.schedule_turn(entry.name), "somebody", px=left)
+        assert schedules[0].run_once() == [entry.name for entry in schedules[0].entries]
+
     def test_tells_redis_of_revocations_that_it_missed(self, schedules, engine, redis_client):
         with transaction(engine) as session:
             session.execute(

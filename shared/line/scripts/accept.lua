@@ -31,7 +31,8 @@ local tokens
 if per_second > 0 then
   local bucket = redis.call('HMGET', rate, 'tokens', 'at')
   tokens = burst
-  if bucket[1] then
+  -- More than a second from the future: the clock was set back, and until it is there again nothing would be refilled.
+  if bucket[1] and tonumber(bucket[2]) < now_us + 1000000 then
     local elapsed = math.max(0, now_us - tonumber(bucket[2])) / 1000000
     tokens = math.min(burst, tonumber(bucket[1]) + elapsed * per_second)
   end
