@@ -23,6 +23,7 @@ from api.problems import register_error_handlers
 from api.rate_limits import RateLimits
 from api.routes import API_ROUTES, ROOT_ROUTES
 from api.security_headers import make_adder
+from shared.errors import GuichetError
 from shared.ids import BIGINT_MAX
 from shared.logs import request_id_var
 from shared.settings import Settings
@@ -80,8 +81,20 @@ def _make_begin(limits: RateLimits) -> Callable[[], None]:
         request_id_var.set(g.request_id)
         g.answer_headers = [("X-Request-ID", g.request_id)]
         limits.check()
+        _refuse_undecodable(request.query_string)
 
     return begin
+
+
+def _refuse_undecodable(query: bytes) -> None:
+    """Raises GuichetError `bad_request` for bytes that are no UTF-8, which werkzeug would stumble over where the
+    query is read. Percent-encoded ones are replaced there, and harm nobody.
+    """
+    if not query.isascii():
+        try:
+            query.decode()
+        except UnicodeDecodeError as error:
+            raise GuichetError("bad_request", "The query string is not UTF-8.") from error
 
 
 def _make_finish(

@@ -95,7 +95,11 @@ def load_body(schema: Schema) -> dict[str, Any]:
     if request.mimetype != "application/json":
         raise UnsupportedMediaType
     try:
-        data = _DECODER.decode(raw.decode())
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise GuichetError("malformed_json", "The body is not UTF-8.") from error
+    try:
+        data = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         raise GuichetError("malformed_json", str(error)) from error
     return load_data(schema, data)

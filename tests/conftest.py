@@ -41,6 +41,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=1_000,
         help="made-up calls for each actor in tests/contract/test_schemathesis.py",
     )
+    group = parser.getgroup("hostile", "tests/hostile")
+    group.addoption("--hostile-cases", type=int, default=20_000, help="how many hostile requests are made up")
+    group.addoption("--hostile-seed", type=int, default=1, help="which ones")
+    group.addoption("--hostile-shard", default="1/1", help="i/n: the i-th of n parts of them")
+    group.addoption("--hostile-case", default="", help="one of them alone by its number, or I-J")
 
 
 def pytest_xdist_auto_num_workers() -> int:
