@@ -14,6 +14,7 @@ from api.console.sessions import SESSION_COOKIE
 from api.contract import find_operation
 from api.openapi.fields import describe_components, make_spec
 from api.openapi.headers import request_header_parameters, response_header_components
+from api.openapi.links import add_links
 from api.openapi.operations import address_of, make_operation, methods_of
 from api.openapi.problems import problem_examples, problem_schema, share_problems
 from api.openapi.tags import TAGS
@@ -43,6 +44,7 @@ def build_document(app: Flask, *, base_url: str) -> dict[str, Any]:
     document: dict[str, Any] = spec.to_dict()
     tags = [name for name in TAGS if name in used_tags] + sorted(used_tags - set(TAGS))
     document["tags"] = [{"name": name, "description": TAGS.get(name, "")} for name in tags]
+    add_links(document["paths"])
     components = document["components"]
     components["schemas"]["Problem"] = problem_schema()
     components["examples"] = problem_examples()

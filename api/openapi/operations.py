@@ -40,6 +40,10 @@ _PATH_EXAMPLES: Final[dict[str, Any]] = {
     "code": "sold_out",
 }
 
+# What people look at: a problem is a page for whoever asks for HTML.
+_PAGES: Final = "console."
+_HTML: Final = "text/html"
+
 SECURITY: Final[dict[Auth, list[dict[str, list[str]]]]] = {
     "none": [],
     "optional": [{}, {"bearerAuth": []}],
@@ -150,6 +154,8 @@ def _responses(rule: Rule, operation: Operation) -> dict[str, Any]:
     problems = problem_codes(operation, has_parameters=bool(rule.arguments), is_limited=is_limited)
     for status, codes in problems.items():
         problem = problem_response(status, codes, headers)
+        if rule.endpoint.startswith(_PAGES):
+            problem["content"][_HTML] = _text_content(None)
         if status in responses:  # a document of the route's own, and a problem
             found = responses[status]
             found["headers"] |= problem["headers"]

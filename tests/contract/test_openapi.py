@@ -218,6 +218,13 @@ class TestProblems:
                 assert "unauthenticated" in codes or "consoleSession" in operation["security"][0], name
 
 
+class TestPages:
+    def test_of_the_console_tell_problems_as_html_too(self, document):
+        """A browser that signs in with an old form gets a page, not JSON."""
+        refused = document["paths"]["/login"]["post"]["responses"]["403"]
+        assert set(refused["content"]) == {MEDIA_TYPE, "text/html"}
+
+
 class TestExamples:
     def test_every_json_answer_has_one_that_is_true(self, document, operations):
         wrong = []

@@ -4,48 +4,28 @@ document says. Every operation, as nobody, a user, a host and an admin; with ids
 `--contract-cases=N` makes about N calls as each of them.
 """
 
-import copy
 import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import hypothesis
 import pytest
-import schemathesis
 from hypothesis import HealthCheck, Phase
 from hypothesis.errors import Unsatisfiable
-from schemathesis import Case, GenerationMode, Response
-from schemathesis.checks import CheckFunction, not_a_server_error
+from schemathesis import Case, GenerationMode
 from schemathesis.core.failures import FailureGroup
-from schemathesis.core.parameters import ParameterLocation
 from schemathesis.schemas import APIOperation, BaseSchema
-from schemathesis.specs.openapi import checks
 
-from shared.models import User
+from tests.contract_calls import aim, checks_of, load_schema
 from tests.contract_world import ACTORS, World, open_world
 
 # Files are opened by whoever is asked for them; schemathesis reads its answers and does not close them.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file .*/api/static/:ResourceWarning")
 
-CHECKS: Final[list[CheckFunction]] = [
-    not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_headers_conformance,
-    checks.response_schema_conformance,
-    checks.allow_header_conformance,
-    checks.unsupported_method,
-    checks.ignored_auth,
-    checks.negative_data_rejection,
-]
-# schemathesis holds the schema against each message, as OpenAPI 3.2 would; in 3.1 it is that of the whole text.
-STREAM_CHECKS: Final = [check for check in CHECKS if check is not checks.response_schema_conformance]
-# Two methods that an address does not take are enough; a parameter given twice is an edge too.
-COVERAGE: Final = {"unexpected-methods": ["PATCH", "TRACE"], "generate-duplicate-query-parameters": True}
 ACCEPTED: Final = ("*/*", "application/json")
 # Calls of one operation, however many there are: fewer, and it is luck whether one of them succeeds.
 CASES_MIN: Final = 20
@@ -88,11 +68,7 @@ def world(postgres, redis_server, tmp_path_factory) -> Iterator[World]:
 def schema(world) -> BaseSchema:
     """The document, as the application serves it to this machine."""
 
-    def app(environ: dict[str, Any], start_response: Any) -> Any:
-        return world.app({"REMOTE_ADDR": "127.0.0.1", **environ}, start_response)
-
-    config = schemathesis.Config.from_dict({"phases": {"coverage": COVERAGE}})
-    return schemathesis.openapi.from_wsgi("/openapi.json", app, config=config)
+    return load_schema(world)
 
 
 @pytest.fixture(scope="module")
@@ -192,44 +168,6 @@ def make_call(world: World, tally: Tally, actor: str, case: Case, turn: int) -> 
             report = f"as {actor}: {failure}\n{case.as_curl_command()}\n{response.content[:500]!r}"
             tally.failures.setdefault((case.operation.label, type(failure).__name__), report)
     world.tidy_up(operation_id)
-
-
-def aim(world: World, caller: User | None, case: Case, *, with_example: bool) -> None:
-    """Names things that exist where the case has names of the same form; the body may be the document's example."""
-    operation = case.operation.definition.raw
-
-    def find(name: str) -> Any:
-        return world.find_value(
-            name, caller=caller, operation_id=operation["operationId"], method=case.method.upper()
-        )
-
-    for name in case.path_parameters if is_valid(case, ParameterLocation.PATH) else ():
-        value = find(name)
-        if value is not None:
-            case.path_parameters[name] = value
-    body: dict[str, Any] = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    if with_example and body and is_valid(case, ParameterLocation.BODY):
-        case.body = copy.deepcopy(body["example"])
-        case.media_type = "application/json"
-        for name in case.body:
-            value = find(name)
-            if value is not None:
-                case.body[name] = value
-        case.headers.pop("If-Match", None)  # an example's version is not that of the event
-        for name in ("Idempotency-Key", "X-Idempotency-Key"):  # and its key was used for another request
-            case.headers.pop(name, None)
-
-
-def is_valid(case: Case, location: ParameterLocation) -> bool:
-    """False for a part of the case that is wrong on purpose."""
-    component = case.meta.components.get(location) if case.meta else None
-    return component is None or component.mode is GenerationMode.POSITIVE
-
-
-def checks_of(response: Response) -> list[CheckFunction]:
-    """The checks that this answer has to stand."""
-    is_stream = response.headers.get("content-type", [""])[0].startswith("text/event-stream")
-    return STREAM_CHECKS if is_stream else CHECKS
 
 
 @pytest.mark.parametrize("actor", ACTORS)

@@ -12,12 +12,22 @@ from tests.hostile.request import HostileRequest
 from tests.hostile.values import NAMES, Raw, nested, odd_text, odd_value
 
 BODY_BYTES_MAX = 64 * 1024
-ENCODINGS = ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-7", "utf-8-sig", "latin-1", "cp037", "shift_jis")
+ENCODINGS = (
+    "utf-16",
+    "utf-16-le",
+    "utf-16-be",
+    "utf-32",
+    "utf-7",
+    "utf-8-sig",
+    "latin-1",
+    "cp037",
+    "shift_jis",
+)
 MEDIA_TYPES = (
     None, "", "text/plain", "text/html", "application/xml", "application/x-www-form-urlencoded", "multipart/form-data",
     "multipart/form-data; boundary=x", "application/merge-patch+json", "application/problem+json", "application/json-seq", "application",
     "application/json, text/plain", "application/json;charset=utf-16", "application/json; charset=utf-7", "application/json;;;", "application/jsonx",
-    "APPLICATION/JSON", "application/json; charset=\"", "application/json; boundary=" + "x" * 5000, "application/octet-stream", "*/*", "; charset=utf-8", "\x01",
+    "APPLICATION/JSON", 'application/json; charset="', "application/json; boundary=" + "x" * 5000, "application/octet-stream", "*/*", "; charset=utf-8", "\x01",
 )  # fmt: skip
 BROKEN = (
     b"{", b"}", b"[", b'{"a"', b'{"a":', b'{"a":1', b'{"a":1,}', b"{'a':1}", b"{a:1}", b'{"a":1}}', b'{"a":1}{"b":2}', b"//x\n{}", b"/**/{}", b"{}\x00",
@@ -103,7 +113,9 @@ def mutate_encoding(rng: random.Random, request: HostileRequest, body: dict[str,
         case 1:
             raw = rng.choice((gzip.compress, zlib.compress))(text.encode())
             if rng.randrange(2):
-                request.set("Content-Encoding", rng.choice(("gzip", "deflate", "br", "identity", "gzip, gzip")))
+                request.set(
+                    "Content-Encoding", rng.choice(("gzip", "deflate", "br", "identity", "gzip, gzip"))
+                )
         case 2:
             raw = text.encode()
             request.set("Content-Encoding", rng.choice(("gzip", "deflate", "br", "x", "")))
@@ -116,7 +128,12 @@ def mutate_encoding(rng: random.Random, request: HostileRequest, body: dict[str,
 def mutate_media_type(rng: random.Random, request: HostileRequest, body: dict[str, Any]) -> None:
     """A body of another type, or one that says so."""
     raw = rng.choice(
-        (write_json(body).encode(), b"tickets=1", b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--x--\r\n", b"<a/>")
+        (
+            write_json(body).encode(),
+            b"tickets=1",
+            b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--x--\r\n",
+            b"<a/>",
+        )
     )
     request.set_body(raw, rng.choice(MEDIA_TYPES))
     request.notes.append("media type")
@@ -131,7 +148,9 @@ def mutate_size(rng: random.Random, request: HostileRequest, body: dict[str, Any
         case 1:
             raw = write_json({**body, "description": "x" * rng.choice((1_000, 60_000, 70_000, 200_000))})
         case 2:
-            raw = write_json({**body, **{f"f{number}": number for number in range(rng.choice((100, 100, 5_000)))}})
+            raw = write_json(
+                {**body, **{f"f{number}": number for number in range(rng.choice((100, 100, 5_000)))}}
+            )
         case 3:
             raw = write_json([body] * rng.choice((2, 500)))
         case 4:
@@ -153,7 +172,9 @@ def mutate_length(rng: random.Random, request: HostileRequest, body: dict[str, A
             request.length, request.body = str(size), request.body[: rng.randrange(size)]
         case 2:
             request.chunked, request.length = True, None
-            request.body = request.body[: rng.choice((size, size, rng.randrange(size)))] * rng.choice((1, 1, 2, 1_000))
+            request.body = request.body[: rng.choice((size, size, rng.randrange(size)))] * rng.choice(
+                (1, 1, 2, 1_000)
+            )
         case _:
             request.length = rng.choice((None, "0", "", str(2**31), str(2**64), "65536", "65537"))
             if request.length in (None, "0", ""):
@@ -161,4 +182,12 @@ def mutate_length(rng: random.Random, request: HostileRequest, body: dict[str, A
     request.notes.append("length")
 
 
-BODY_MUTATIONS = (*[mutate_fields] * 5, mutate_syntax, mutate_syntax, mutate_encoding, mutate_media_type, mutate_size, mutate_length)
+BODY_MUTATIONS = (
+    *[mutate_fields] * 5,
+    mutate_syntax,
+    mutate_syntax,
+    mutate_encoding,
+    mutate_media_type,
+    mutate_size,
+    mutate_length,
+)

@@ -13,7 +13,13 @@ from tests.hostile.request import HostileRequest
 from tests.hostile.world import ACTORS, World
 
 # These may end an account: somebody calls whom nobody needs.
-ENDING = {"accounts_close_own_account", "accounts_change_password", "accounts_log_out", "users_close_account", "users_update_user"}
+ENDING = {
+    "accounts_close_own_account",
+    "accounts_change_password",
+    "accounts_log_out",
+    "users_close_account",
+    "users_update_user",
+}
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -45,7 +51,9 @@ def targets_of(document: dict[str, Any]) -> list[Target]:
                 example=content[media_type]["example"] if content else None,
                 media_type=media_type,
                 parameters=tuple(
-                    parameter["name"] for parameter in operation["parameters"] if parameter.get("in") == "query"
+                    parameter["name"]
+                    for parameter in operation["parameters"]
+                    if parameter.get("in") == "query"
                 ),
             )
             found += [target] * (1 if method == "get" else 2)
@@ -58,7 +66,9 @@ def _roles(operation: dict[str, Any]) -> tuple[str, ...]:
     if not schemes or {} in schemes:
         return ACTORS
     wanted = next(iter(schemes[0].values()))
-    return {"host": ("host", "admin"), "admin": ("admin",)}.get(next(iter(wanted), ""), ("user", "host", "admin"))
+    return {"host": ("host", "admin"), "admin": ("admin",)}.get(
+        next(iter(wanted), ""), ("user", "host", "admin")
+    )
 
 
 def make_case(world: World, targets: list[Target], seed: int, index: int) -> HostileRequest:
@@ -85,9 +95,9 @@ def _fill(world: World, rng: random.Random, target: Target) -> dict[str, Any] | 
     if target.example is None:
         return None
     body = dict(target.example)
-    for name in body:
+    for name, example in target.example.items():
         value = world.find(name, rng, method=target.method)
-        body[name] = body[name] if value is None else value
+        body[name] = example if value is None else value
     return body
 
 

@@ -12,10 +12,10 @@ ODD = (
     "x" * 8_000, "a,b," * 500, "%00", "null", "undefined", "2147483648", "9" * 30, "true", "'; --", "\\", "\u00ad", "()",
 )  # fmt: skip
 NAMED: dict[str, tuple[str, ...]] = {
-    "Prefer": ("wait", "wait=", "wait=-1", "wait=1e1", 'wait="0"', "wait=0;x", "respond-async", "wait=0, wait=0", "WAIT=0", "handling=strict", "wait=٣".encode().decode("latin-1"), "wait=\"", "wait=99999999999999999999", "=0"),
+    "Prefer": ("wait", "wait=", "wait=-1", "wait=1e1", 'wait="0"', "wait=0;x", "respond-async", "wait=0, wait=0", "WAIT=0", "handling=strict", "wait=٣".encode().decode("latin-1"), 'wait="', "wait=99999999999999999999", "=0"),
     "Idempotency-Key": ("key", '"key"', '"', '"a', '""', "k" * 255, "k" * 256, "\x1f", '"a\\"b"', "é", "a b", " key ", "key, key"),
     "X-Idempotency-Key": ("key", "k" * 256, ""),
-    "If-Match": ("*", '"1"', "1", 'W/"1"', '"', '"1-x", "2-y"', '"99999999999999999999-x"', '"-1-x"', '"٣"'.encode().decode("latin-1"), '"1', 'W/', '"' + "1" * 5_000 + '"', "**"),
+    "If-Match": ("*", '"1"', "1", 'W/"1"', '"', '"1-x", "2-y"', '"99999999999999999999-x"', '"-1-x"', '"٣"'.encode().decode("latin-1"), '"1', "W/", '"' + "1" * 5_000 + '"', "**"),
     "If-None-Match": ("*", '"x"', "x", 'W/"x"', ",,,", '"' * 99, '"a",' * 900, "W/", '"\x01"'),
     "If-Modified-Since": ("x", "Thu, 01 Jan 1970 00:00:00 GMT", "Thu, 99 Foo 9999 99:99:99 GMT"),
     "If-Unmodified-Since": ("x", "Thu, 01 Jan 1970 00:00:00 GMT"),
@@ -34,7 +34,7 @@ NAMED: dict[str, tuple[str, ...]] = {
     "X-Forwarded-Proto": ("https", "javascript", "https,http"),
     "X-Forwarded-Port": ("99999", "x"),
     "X-Forwarded-Prefix": ("/evil", "//evil.example"),
-    "Forwarded": ("for=1.2.3.4;host=evil.example", "for=\"["),
+    "Forwarded": ("for=1.2.3.4;host=evil.example", 'for="['),
     "X-Original-URL": ("/api/admin/users",),
     "X-Rewrite-URL": ("/api/admin/users",),
     "Host": ("evil.example", "", "[", "a:99999999", "a:b", "localhost\x01", "x" * 4_000, "evil.example/..", "a@b", "٣".encode().decode("latin-1"), "localhost:80:80"),
@@ -76,7 +76,9 @@ def mutate_key(rng: random.Random, request: HostileRequest) -> None:
 def mutate_many(rng: random.Random, request: HostileRequest) -> None:
     """As many headers as gunicorn lets through, or names that hardly are names."""
     for number in range(rng.choice((1, 20, 80))):
-        name = rng.choice((f"X-Odd-{number}", "X", "Content_Length", "HTTP_HOST", "wsgi.input", "REMOTE_USER", "__proto__"))
+        name = rng.choice(
+            (f"X-Odd-{number}", "X", "Content_Length", "HTTP_HOST", "wsgi.input", "REMOTE_USER", "__proto__")
+        )
         request.headers.append((name.replace("_", "-"), rng.choice(ODD)))
     request.notes.append("many headers")
 
@@ -99,7 +101,12 @@ def _made_up(rng: random.Random, _request: HostileRequest) -> str:
         "aud": rng.choice(("guichet", ["guichet"], {}, None)),
         "iss": rng.choice(("guichet", None, 1)),
     }
-    header = {"alg": rng.choice(("none", "HS256", "RS256", "", None, 1)), "typ": "JWT", "kid": "../../x", "crit": rng.choice((["x"], None))}
+    header = {
+        "alg": rng.choice(("none", "HS256", "RS256", "", None, 1)),
+        "typ": "JWT",
+        "kid": "../../x",
+        "crit": rng.choice((["x"], None)),
+    }
     parts = [_encoded(header), _encoded(claims), rng.choice(("", "x", "A" * 43))]
     return rng.choice(("Bearer ", "bearer ", "BEARER  ", "Basic ", "Token ", "")) + ".".join(parts)
 
@@ -121,7 +128,7 @@ def _bent(rng: random.Random, request: HostileRequest) -> str:
             "Bearer " + "A" * 8_000,
             "Basic YTpi",
             "Basic \xff",
-            "Digest username=\"",
+            'Digest username="',
             "Bearer",
             "Bearer ",
             "",

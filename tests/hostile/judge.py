@@ -84,7 +84,9 @@ class Judge:
             return [] if status < 500 else [f"{status} of the console"]
         known = self._answers.get((address or "", method))
         if known is None:
-            stray = status in _STRAY and (answer.get("Content-Type") == MEDIA_TYPE or request.method == "HEAD")
+            stray = status in _STRAY and (
+                answer.get("Content-Type") == MEDIA_TYPE or request.method == "HEAD"
+            )
             return [] if stray else [f"{status} of nobody's address"]
         if status not in known or status == 500:
             return [f"{status} is not in the document"]

@@ -8,17 +8,101 @@ from urllib.parse import quote
 from tests.hostile.request import HostileRequest
 from tests.hostile.values import INSTANTS, INTEGERS, UUIDS, odd_text
 
-VALUES = ("", "0", "-1", "+1", "1.0", "1e1", " 1", "101", "true", "false", "TRUE", "yes", "null", "٣", "asc", "desc", "starts_at", "created_at", "id", "title; --", "%", "1" * 5_000)
-SORTS = ("", "created_at", "starts_at", "title", "popularity", "price", "name", "email", "number", "kind", "id", "arrival", "joined_at")
-KEYS = (0, -1, 2**63 - 1, 2**63, -(2**63) - 1, 10**400, 1.5, 1e308, True, None, "", "a", "\x00", "\ud800", [], {}, [[1]], 253_370_764_800_000_000, 253_402_300_800_000_000, "x" * 2_000, "0190", "NaN")
-RAW = (b"&&&", b"=", b"==", b"&=&=", b"limit", b"limit=%", b"limit=%zz", b"limit=%00", b"%00=1", b"limit=1;offset=2", b"limit[]=1", b"a[b][c]=1", b"+=+", b"\xff=\xfe", b"?", b"#x", b"limit=1#", b"search=%ed%a0%80", b"x=" + b"y" * 7_000)
+VALUES = (
+    "",
+    "0",
+    "-1",
+    "+1",
+    "1.0",
+    "1e1",
+    " 1",
+    "101",
+    "true",
+    "false",
+    "TRUE",
+    "yes",
+    "null",
+    "٣",
+    "asc",
+    "desc",
+    "starts_at",
+    "created_at",
+    "id",
+    "title; --",
+    "%",
+    "1" * 5_000,
+)
+SORTS = (
+    "",
+    "created_at",
+    "starts_at",
+    "title",
+    "popularity",
+    "price",
+    "name",
+    "email",
+    "number",
+    "kind",
+    "id",
+    "arrival",
+    "joined_at",
+)
+KEYS = (
+    0,
+    -1,
+    2**63 - 1,
+    2**63,
+    -(2**63) - 1,
+    10**400,
+    1.5,
+    1e308,
+    True,
+    None,
+    "",
+    "a",
+    "\x00",
+    "\ud800",
+    [],
+    {},
+    [[1]],
+    253_370_764_800_000_000,
+    253_402_300_800_000_000,
+    "x" * 2_000,
+    "0190",
+    "NaN",
+)
+RAW = (
+    b"&&&",
+    b"=",
+    b"==",
+    b"&=&=",
+    b"limit",
+    b"limit=%",
+    b"limit=%zz",
+    b"limit=%00",
+    b"%00=1",
+    b"limit=1;offset=2",
+    b"limit[]=1",
+    b"a[b][c]=1",
+    b"+=+",
+    b"\xff=\xfe",
+    b"?",
+    b"#x",
+    b"limit=1#",
+    b"search=%ed%a0%80",
+    b"x=" + b"y" * 7_000,
+)
 
 
 def mutate_query(rng: random.Random, request: HostileRequest, names: tuple[str, ...]) -> None:
     """A few parameters: known ones with odd values, some unknown, some twice."""
     pairs = []
     for _ in range(rng.choice((1, 1, 2, 3, 6))):
-        name = rng.choice(names) if names and rng.randrange(6) else rng.choice(("x", "limit", "LIMIT", "limit[]", "token", "format", "__proto__", odd_text(rng)))
+        name = (
+            rng.choice(names)
+            if names and rng.randrange(6)
+            else rng.choice(("x", "limit", "LIMIT", "limit[]", "token", "format", "__proto__", odd_text(rng)))
+        )
         pairs.append((name, _value(rng, name)))
     if rng.randrange(6) == 0:
         pairs.append(rng.choice(pairs))
@@ -38,14 +122,21 @@ def mutate_raw_query(rng: random.Random, request: HostileRequest, names: tuple[s
         case _:
             request.query = rng.choice(RAW)
             if names and rng.randrange(2):
-                request.query += b"&" + rng.choice(names).encode() + b"=" + bytes(rng.randrange(33, 256) for _ in range(6))
+                request.query += (
+                    b"&" + rng.choice(names).encode() + b"=" + bytes(rng.randrange(33, 256) for _ in range(6))
+                )
     request.notes.append("raw query")
 
 
 def mutate_cursor(rng: random.Random, request: HostileRequest, _names: tuple[str, ...]) -> None:
     """A cursor in our form with values that we would never write, or in no form at all."""
     sort, order = rng.choice(SORTS), rng.choice(("asc", "desc"))
-    parts: object = [rng.choice((sort, None, 1)) if rng.randrange(8) == 0 else sort, order, rng.choice(KEYS), rng.choice((*KEYS, *UUIDS))]
+    parts: object = [
+        rng.choice((sort, None, 1)) if rng.randrange(8) == 0 else sort,
+        order,
+        rng.choice(KEYS),
+        rng.choice((*KEYS, *UUIDS)),
+    ]
     if rng.randrange(8) == 0:
         parts = rng.choice((parts * 2, parts[:3], {}, "x", 1, None, [[]], parts[2:]))  # type: ignore[index]
     text = json.dumps(parts, ensure_ascii=rng.randrange(2) == 0).encode(errors="surrogatepass")
@@ -54,7 +145,9 @@ def mutate_cursor(rng: random.Random, request: HostileRequest, _names: tuple[str
     cursor = base64.urlsafe_b64encode(text).decode()
     cursor = cursor if rng.randrange(4) == 0 else cursor.rstrip("=")
     if rng.randrange(8) == 0:
-        cursor = rng.choice((cursor.replace("_", "/"), cursor + "\n", cursor[:-1], " " + cursor, cursor * 20, "é", "!" * 10))
+        cursor = rng.choice(
+            (cursor.replace("_", "/"), cursor + "\n", cursor[:-1], " " + cursor, cursor * 20, "é", "!" * 10)
+        )
     query = {"cursor": cursor, "order": order, **({"sort": sort} if sort else {})}
     if rng.randrange(8) == 0:
         query["offset"] = "1"

@@ -39,7 +39,9 @@ class CaughtErrors(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Remembers it."""
-        self.last = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else record.getMessage()
+        self.last = (
+            "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else record.getMessage()
+        )
 
 
 def run_cases(world: World, judge: Judge, indices: Iterable[int], seed: int) -> Tally:
@@ -61,7 +63,13 @@ def run_cases(world: World, judge: Judge, indices: Iterable[int], seed: int) -> 
 
 
 def _run(
-    world: World, judge: Judge, targets: list[Target], index: int, seed: int, tally: Tally, caught: CaughtErrors
+    world: World,
+    judge: Judge,
+    targets: list[Target],
+    index: int,
+    seed: int,
+    tally: Tally,
+    caught: CaughtErrors,
 ) -> None:
     request = make_case(world, targets, seed, index)
     caught.last = ""
@@ -72,15 +80,18 @@ def _run(
         caught.last = "".join(traceback.format_exception(error))
         answer, faults = HostileAnswer(0, [], b""), [f"raised {type(error).__name__}"]
     tally.statuses[answer.status] += 1
-    if answer.status < 400 or answer.status == 409:
-        if request.method not in SAFE:
-            world.settle(paused="pause" in request.operation_id)
+    if (answer.status < 400 or answer.status == 409) and request.method not in SAFE:
+        world.settle(paused="pause" in request.operation_id)
     for fault in faults:
         tally.faulty += 1
-        tally.faults.setdefault((request.operation_id, fault), _report(request, answer, fault, index, seed, caught.last))
+        tally.faults.setdefault(
+            (request.operation_id, fault), _report(request, answer, fault, index, seed, caught.last)
+        )
 
 
-def _report(request: HostileRequest, answer: HostileAnswer, fault: str, index: int, seed: int, error: str) -> str:
+def _report(
+    request: HostileRequest, answer: HostileAnswer, fault: str, index: int, seed: int, error: str
+) -> str:
     again = f"--hostile-seed={seed} --hostile-case={index}"
     shown = f"{answer.status} {answer.get('Content-Type')}\n{answer.body[:600]!r}"
     return f"{request.operation_id}: {fault}\n  {again}\n{request.describe()}\n→ {shown}\n{error[-3000:]}"

@@ -5,13 +5,44 @@ import sys
 from typing import Any
 
 BIGINT_MAX = 2**63 - 1
-INTEGERS = (-1, 0, 1, 11, 2**31 - 1, 2**31, 2**32, 2**53 + 1, BIGINT_MAX, BIGINT_MAX + 1, -(2**63), -(2**63) - 1, 2**64, 10**30)
+INTEGERS = (
+    -1,
+    0,
+    1,
+    11,
+    2**31 - 1,
+    2**31,
+    2**32,
+    2**53 + 1,
+    BIGINT_MAX,
+    BIGINT_MAX + 1,
+    -(2**63),
+    -(2**63) - 1,
+    2**64,
+    10**30,
+)
 # Texts of JSON numbers: Python would write them otherwise, or not at all.
 NUMBERS = (
     "1.0", "1e0", "-0", "-0.0", "1E+2", "1e400", "-1e400", "1e-400", "0.1", "2.5", "1" + "0" * 400, "1" * 4301, "1" * 20_000,
     "9007199254740993.0", "1e1000000000", "0e99999", "-9223372036854775809", "3.0000000000000000000001",
 )  # fmt: skip
-NOT_NUMBERS = ("NaN", "Infinity", "-Infinity", "01", "+1", "0x10", "1_000", ".5", "5.", "1e", "undefined", "None", "True", "'a'", "٣")
+NOT_NUMBERS = (
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "01",
+    "+1",
+    "0x10",
+    "1_000",
+    ".5",
+    "5.",
+    "1e",
+    "undefined",
+    "None",
+    "True",
+    "'a'",
+    "٣",
+)
 TEXTS = (
     "", " ", "\t\n", "1", "true", "null", "\x00", "a\x00b", "\ud800", "a\udfffb", "\udc00\ud800", "\ufeff", "\u202eabc", "e\u0301" * 300,
     "🎫" * 50, "ﷺ" * 200, "x" * 256, "x" * 10_000, "٣", "①", "Å", "ß" * 129, "İ", "\x7f", "\x1b[31m", "a\r\nX-Evil: 1", "\u2028",
@@ -25,14 +56,75 @@ INSTANTS = (
     "20300601T180000Z", "2030-06-01T18:00:00z", "٢٠٣٠-٠٦-٠١T١٨:٠٠:٠٠Z", "2030-06-01T18:00:00+00:00:01", "now", "infinity", "epoch",
     "1970-01-01T00:00:00Z", "2030-06-01T18:00:00Z\x00", "2030-06-01T18:00:00[Europe/Paris]", "253402300800", "0001-01-01T00:00:00Z",
 )  # fmt: skip
-ZONES = ("../../../etc/localtime", "/etc/localtime", "Europe", "europe/paris", "Europe/Paris\x00", "UTC" * 100, "posixrules", ".", "..", "Europe/", "localtime", "GMT+25", "con")
+ZONES = (
+    "../../../etc/localtime",
+    "/etc/localtime",
+    "Europe",
+    "europe/paris",
+    "Europe/Paris\x00",
+    "UTC" * 100,
+    "posixrules",
+    ".",
+    "..",
+    "Europe/",
+    "localtime",
+    "GMT+25",
+    "con",
+)
 LINKS = (
     "http://", "http://[", "http://[::1", "http://a b", "https://user:pw@h", "http://h:99999999", "http://h:x", "//h", "http:\\\\h", "HTTP://H",
     "https://h\x00", "https://\ud800", "https://xn--", "http://" + "h" * 3000, "data:,x", "http://h/\r\nX: y", "http://٣", "http://%00", "https://h#" + "f" * 2048,
 )  # fmt: skip
-ADDRESSES = ("a", "@", "a@", "@b", "a@b@c.de", "a b@c.de", "a@b..c", "a@" + "b" * 250 + ".de", "é@exämple.org", "a\x00@b.de", "<a@b.de>", "a@b.de\r\nBcc: x@y.de", "a@[127.0.0.1]", "A@B.DE ", '"a b"@c.de', "a@b.de,c@d.de")
-UUIDS = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "{01900000-0000-7000-8000-000000000000}", "urn:uuid:01900000-0000-7000-8000-000000000000", "01900000000070008000000000000000", "01900000-0000-7000-8000-00000000000g")
-NAMES = ("", "id", "role", "host_id", "is_admin", "__proto__", "constructor", "_schema", "version", "a/b", "a~b", "a\x00b", "\ud800", "x" * 1000, "$ref", "self", "data", "many", "__class__", "tickets ", "Tickets", "٣")
+ADDRESSES = (
+    "a",
+    "@",
+    "a@",
+    "@b",
+    "a@b@c.de",
+    "a b@c.de",
+    "a@b..c",
+    "a@" + "b" * 250 + ".de",
+    "é@exämple.org",
+    "a\x00@b.de",
+    "<a@b.de>",
+    "a@b.de\r\nBcc: x@y.de",
+    "a@[127.0.0.1]",
+    "A@B.DE ",
+    '"a b"@c.de',
+    "a@b.de,c@d.de",
+)
+UUIDS = (
+    "00000000-0000-0000-0000-000000000000",
+    "ffffffff-ffff-ffff-ffff-ffffffffffff",
+    "{01900000-0000-7000-8000-000000000000}",
+    "urn:uuid:01900000-0000-7000-8000-000000000000",
+    "01900000000070008000000000000000",
+    "01900000-0000-7000-8000-00000000000g",
+)
+NAMES = (
+    "",
+    "id",
+    "role",
+    "host_id",
+    "is_admin",
+    "__proto__",
+    "constructor",
+    "_schema",
+    "version",
+    "a/b",
+    "a~b",
+    "a\x00b",
+    "\ud800",
+    "x" * 1000,
+    "$ref",
+    "self",
+    "data",
+    "many",
+    "__class__",
+    "tickets ",
+    "Tickets",
+    "٣",
+)
 
 
 class Raw:

@@ -105,7 +105,9 @@ class World:
     def renew(self) -> None:
         """People, events in every state, bookings, an offer, an organization, notifications, a failed task."""
         self.traces.execute(_CLEARED)
-        self.actors = {name: make_user(self.engine, role=role, password=PASSWORD) for name, role in _ROLES.items()}
+        self.actors = {
+            name: make_user(self.engine, role=role, password=PASSWORD) for name, role in _ROLES.items()
+        }
         self._headers = {name: auth_header(self.app, user) for name, user in self.actors.items()}
         events = self._make_events()
         self._found = {"event_id": [*events, 999_999_999]}
@@ -113,7 +115,12 @@ class World:
         self._found |= {
             "organization_id": self._make_organizations(),
             "user_id": [*(user.id for user in self.actors.values()), 999_999_999],
-            "host_id": [self.actors["host"].id, make_user(self.engine, role="host").id, self.actors["user"].id, 999_999_999],
+            "host_id": [
+                self.actors["host"].id,
+                make_user(self.engine, role="host").id,
+                self.actors["user"].id,
+                999_999_999,
+            ],
             "notification_id": [self._tell("user", events[0]), self._tell("other", events[0]), NOBODYS],
             "task_id": [self._fail_task(), "nothing"],
             "code": ["sold_out", "nothing"],
@@ -136,7 +143,9 @@ class World:
             case "password" | "current_password" | "new_password":
                 return PASSWORD if rng.randrange(4) else "another-fine-password"
             case "email":
-                return f"{rng.getrandbits(48):x}@example.org" if rng.randrange(2) else self.actors["user"].email
+                return (
+                    f"{rng.getrandbits(48):x}@example.org" if rng.randrange(2) else self.actors["user"].email
+                )
             case "code" if method != "GET":
                 return f"{rng.getrandbits(40):x}"
             case "refresh_token":
@@ -169,7 +178,9 @@ class World:
 
     def _make_organizations(self) -> list[int]:
         host, user, other = (self.actors[name] for name in ("host", "user", "other"))
-        owned = make_organization(self.engine, owners=[host, make_user(self.engine, role="host")], members=[user])
+        owned = make_organization(
+            self.engine, owners=[host, make_user(self.engine, role="host")], members=[user]
+        )
         foreign = make_organization(self.engine, owners=[other])
         return [owned.id, foreign.id, 999_999_999]
 
@@ -240,7 +251,9 @@ def open_world(postgres: EmbeddedPostgres, redis_server: EmbeddedRedis, folder: 
         redis = stack.enter_context(connect_redis(redis_server.url))
         redis.flushall()
         redis.config_set("save", "")  # a snapshot would set its count of changes back
-        settings = replace(make_settings(url, redis_server.url, folder, **LIMITS), partitions=1, job_ttl_seconds=120)
+        settings = replace(
+            make_settings(url, redis_server.url, folder, **LIMITS), partitions=1, job_ttl_seconds=120
+        )
         app, engine = create_app(settings), make_engine(url)
         stack.callback(engine.dispose)
         stack.callback(app.extensions["guichet"].close)
