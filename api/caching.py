@@ -41,8 +41,18 @@ def answer_response(
     """`answer`, or 304 without a body when the client has it."""
     fixed = {**(headers or {}), "Cache-Control": cache_control, "Vary": "Authorization"}
     response = AnswerResponse(answer, fixed, status)
-    if "HTTP_IF_NONE_MATCH" in request.environ and request.method in ("GET", "HEAD"):
-        response.make_conditional(request)
+    return if_none_match(response)
+
+
+def if_none_match(response: Response) -> Response:
+    """The response, or 304 without a body for a reader who has its tag.
+
+    A reader overwrites nothing: If-Match is not looked at, nor are ranges. With them werkzeug would answer 412 with
+    the whole document.
+    """
+    known = request.environ.get("HTTP_IF_NONE_MATCH")
+    if known is not None and request.method in ("GET", "HEAD"):
+        response.make_conditional({"REQUEST_METHOD": request.method, "HTTP_IF_NONE_MATCH": known})
     return response
 
 

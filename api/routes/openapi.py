@@ -1,8 +1,8 @@
 """`/openapi.json`: the contract for programs."""
 
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, current_app
 
-from api.caching import PUBLIC
+from api.caching import PUBLIC, if_none_match
 from api.contract import JSON, Answer, describe
 from api.openapi.published import published_document
 from api.schemas.contract import OpenapiDocument
@@ -25,5 +25,4 @@ def show() -> Response:
     published = published_document(current_app)
     response = Response(published.body, content_type=JSON, headers={"Cache-Control": PUBLIC})
     response.set_etag(published.etag)
-    response.make_conditional(request)
-    return response
+    return if_none_match(response)

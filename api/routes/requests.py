@@ -10,6 +10,7 @@ import orjson
 from flask import Blueprint, Response, request
 
 from api.auth import Identity, current_identity, require_actor
+from api.caching import if_none_match
 from api.container import Container, get_container
 from api.contract import Answer, describe
 from api.line_answers import UNDECIDED_EXAMPLE
@@ -208,8 +209,7 @@ def _document_response(document: dict[str, Any]) -> Response:
         document, headers={"Cache-Control": "private, no-cache", "Vary": "Authorization"}
     )
     response.set_etag(hashlib.blake2b(orjson.dumps(essence), digest_size=12).hexdigest())
-    response.make_conditional(request)
-    return response
+    return if_none_match(response)
 
 
 def _events(
