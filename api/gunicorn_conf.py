@@ -21,6 +21,9 @@ keepalive = 75
 timeout = 60
 graceful_timeout = 5
 preload_app = False
+# gunicorn would take SCRIPT_NAME and PATH_INFO out of the headers of whoever asks from this machine, a proxy included:
+# then a client chooses the address, or gets a 500.
+forwarder_headers = ""
 proc_name = "guichet-web"
 accesslog = None  # api/access_log.py writes one without query strings, which may carry stream tokens
 errorlog = "-"
