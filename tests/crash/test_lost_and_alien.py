@@ -210,6 +210,21 @@ class TestAliens:
         assert desk.arrivals(event) == list(range(1, 9))
         desk.assert_kept()
 
+    def test_a_decided_id_that_is_put_in_again_is_decided_all_the_while(
+        self, desk: Desk, driver: LineDriver
+    ) -> None:
+        """An answer once given stands, also while the worker has the job in hand again."""
+        event = desk.open_events(1, capacity=4)[0]
+        job = desk.book(event).job_id
+        driver.decide_all()
+        told = desk.line.find_job(job)
+        desk.redis.rpush(keys.queue(PARTITION), str(job))
+        take_and_die(desk, driver)
+        assert desk.line.find_job(job) == told
+        driver.decide_all()
+        assert desk.line.find_job(job) == told
+        desk.assert_kept()
+
     def test_ids_that_are_none(self, desk: Desk, driver: LineDriver) -> None:
         event = desk.open_events(1)[0]
         strange = [

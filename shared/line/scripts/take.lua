@@ -14,15 +14,16 @@ local ids = redis.call('LRANGE', in_flight, 0, -1)
 local recovered = #ids > 0
 if not recovered then ids = redis.call('LRANGE', queue, 0, maximum - 1) end
 
-local jobs, count = {}, 0
+local jobs, count, decided = {}, 0, {}
 for index, id in ipairs(ids) do
   local key = job_prefix .. id
-  local fields = redis.pcall('HMGET', key, 'data', 'enqueued_at', 'arrival', 'withdrawn', 'v')
-  if fields['err'] then fields = {false, false, false, false, false} end
+  local fields = redis.pcall('HMGET', key, 'data', 'enqueued_at', 'arrival', 'withdrawn', 'v', 'status')
+  if fields['err'] then fields = {false, false, false, false, false, false} end
   -- A payload newer than this worker stays where it is, and so does everything behind it.
   if fields[5] and (tonumber(fields[5]) or 0) > newest_version then break end
   count = index
   jobs[index] = {id, fields[1], fields[2], fields[3], fields[4]}
+  decided[index] = fields[6] == 'finished' or fields[6] == 'failed'
 end
 if count == 0 then return {#ids > 0 and 'newer' or 'empty'} end
 
@@ -32,7 +33,8 @@ if not recovered then
   local moved, members = {}, {}
   for index = 1, count do
     local id = ids[index]
-    if jobs[index][2] then
+    -- Not of a decided one that somebody put in again: whoever was told its decision would read that it waits.
+    if jobs[index][2] and not decided[index] then
       redis.call('HSET', job_prefix .. id, 'status', 'started', 'started_at', started_at, 'worker_name', worker_name)
     end
     moved[#moved + 1] = id
