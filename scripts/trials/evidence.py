@@ -81,9 +81,14 @@ class Evidence:
         return {job for fault in self.faults for job in fault.spoilt}
 
     @cached_property
+    def touched(self) -> set[str]:
+        """Jobs that a fault laid its hand on in Redis: spoilt, or put into the line once more, be it in front."""
+        return self.spoilt | {fault.target for fault in self.faults if fault.target in self.shown}
+
+    @cached_property
     def shaken(self) -> set[int]:
-        """Events of spoilt jobs: what waited behind such a job may count on from an earlier number."""
-        return {call.said["event_id"] for job_id in self.spoilt for call in self.shown.get(job_id, ())}
+        """Events of touched jobs: what waited there with such a job may get another number than Redis gave it."""
+        return {call.said["event_id"] for job_id in self.touched for call in self.shown.get(job_id, ())}
 
     def may_be_lost(self, job_id: str) -> bool:
         """Whether a declared loss may have taken the job: nobody saw it before the loss began or after it ended, or a
@@ -118,7 +123,7 @@ class Evidence:
 
     def forget(self) -> None:
         """Drops what was worked out: a source has changed."""
-        for name in ("decided", "shown", "named", "first_under_key", "losses", "spoilt", "shaken"):
+        for name in ("decided", "shown", "named", "first_under_key", "losses", "spoilt", "touched", "shaken"):
             self.__dict__.pop(name, None)
 
 

@@ -145,6 +145,15 @@ class TestAnArrival:
         evidence.forget()
         assert check(evidence).broken == set()
 
+    def test_may_be_another_where_a_job_was_put_in_front(self, evidence):
+        first, second = shown(evidence, said="queued", action="join_waitlist")[:2]
+        second.sent_at, second.answered_at = first.sent_at - 0.002, first.sent_at - 0.001
+        assert check(evidence).broken == {"in_order"}
+        target = second.said["job_id"]
+        evidence.faults.append(Fault(kind="job", target=target, began_at=0.0, ended_at=1.0))
+        evidence.forget()
+        assert check(evidence).broken == set()
+
 
 def spoiling(evidence: Evidence, which) -> Fault:
     """A fault that damaged a job."""

@@ -55,7 +55,7 @@ def _overtaken(evidence: Evidence, seen: Counter[str]) -> Iterator[str]:
     for job_id, calls in evidence.shown.items():
         row = evidence.decided.get(job_id)
         asked = [call for call in calls if call.action not in {"status", "withdraw"}]
-        if row is not None and row.arrival is not None and asked:
+        if row is not None and row.arrival is not None and asked and job_id not in evidence.touched:
             first = min(asked, key=lambda call: call.answered_at)
             of_event[row.event_id].append((row.arrival, first, _sent_first(evidence, first)))
     for event_id, requests in of_event.items():
