@@ -38,12 +38,12 @@ class JobSpoiler:
         self._redis, self._partitions = redis, partitions
 
     def deliver_waiting_twice(self, chance: random.Random) -> Fault:
-        """A waiting id stands in the line a second time."""
-        return self._deliver("job: waiting, delivered twice", self._find_waiting(chance), chance)
+        """A waiting id stands in the line a second time, at its end: at its head it would be somebody's bribe."""
+        return self._deliver("job: waiting, delivered twice", self._find_waiting(chance))
 
     def deliver_decided_again(self, chance: random.Random) -> Fault:
         """A decided id is put into the line again."""
-        return self._deliver("job: decided, delivered again", self._find_finished(chance), chance)
+        return self._deliver("job: decided, delivered again", self._find_finished(chance))
 
     def damage(self, chance: random.Random) -> Fault:
         """A waiting job's hash is not what was written."""
@@ -87,12 +87,11 @@ class JobSpoiler:
             pipeline.execute()
         return _fault("job: alien", (partition, job_id), began, str(call[0]), spoils=True)
 
-    def _deliver(self, kind: str, found: tuple[int, str] | None, chance: random.Random) -> Fault:
+    def _deliver(self, kind: str, found: tuple[int, str] | None) -> Fault:
         began = time.monotonic()
         if found is not None:
             partition, job_id = found
-            push = self._redis.lpush if chance.random() < 0.5 else self._redis.rpush
-            self._do(lambda: push(keys.queue(partition), job_id))
+            self._do(lambda: self._redis.rpush(keys.queue(partition), job_id))
         return _fault(kind, found, began, "")
 
     def _do(self, change: Callable[[], object]) -> None:
