@@ -9,7 +9,7 @@ from scripts.trials.history import KEPT_FIELDS, Call
 
 # What an answer must never show. Looked for in answers from 400 on: the others are documents of our own making.
 _LEAKS: Final = re.compile(
-    rb'Traceback \(most|File "/|psycopg2|sqlalchemy|site-packages|redis\.exceptions|user_script:'
+    rb'Traceback \(most|File \\?"/|psycopg2|sqlalchemy|site-packages|redis\.exceptions|user_script:'
 )
 _ERRORS_FROM: Final = 400
 _LEAK_SHOWN: Final = 80
