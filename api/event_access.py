@@ -11,15 +11,14 @@ from shared.store.events import EventRow, find_event
 def get_readable_event(session: Session, event_id: int) -> EventRow:
     """The event, if it is published or a draft that the caller manages; raises `event_not_found`.
 
-    Asks who is calling for drafts only: one round trip for everything public.
+    Asks who is calling only for what is not public: one round trip for everything else. Where there is nothing it asks
+    too: otherwise a bad token, which is refused here, would tell a draft from an event that nobody has.
     """
     event = find_event(session, event_id)
-    if event is not None and event.status == DRAFT:
+    if event is None or event.status == DRAFT:
         actor = optional_actor(session)
-        if actor is None or not _manages(actor, event):
-            event = None
-    if event is None:
-        raise NotFoundError("event_not_found")
+        if event is None or actor is None or not _manages(actor, event):
+            raise NotFoundError("event_not_found")
     return event
 
 

@@ -49,6 +49,8 @@ class Row:
     but: Mapping[Who, int] = field(default_factory=dict)
     # Who is told 404 and knows all the same that the thing is there: it is another thing that they have not.
     in_sight: Callers = NONE
+    # Nobody guesses its id, of 74 random bits: it may take other look-ups to find than not to find.
+    unguessable: bool = False
     nowhere: str = ""  # the kind of thing that looks the same to who may not; else one that was never there
 
     @property
@@ -188,10 +190,10 @@ BOOKINGS: Final = (
     Row(f"POST {EVENT}/cancel", "a draft", NONE, 202, 404, in_sight=MANAGERS),
     Row(f"GET {EVENT}/check-registration", "an event", KNOWN, 200),
     Row(f"GET {EVENT}/check-registration", "a draft", MANAGERS, 200, 404),
-    Row(f"GET {STATUS}", "a request", OWNER_OR_ADMIN, 200, 404),
-    Row(f"DELETE {STATUS}", "a request", OWNER, 202, 404),
-    Row(f"GET {STATUS}", "a decided request", OWNER_OR_ADMIN, 200, 404),
-    Row(f"GET {STATUS}/stream", "a decided request", OWNER_OR_ADMIN, 200, 404),
+    Row(f"GET {STATUS}", "a request", OWNER_OR_ADMIN, 200, 404, unguessable=True),
+    Row(f"DELETE {STATUS}", "a request", OWNER, 202, 404, unguessable=True),
+    Row(f"GET {STATUS}", "a decided request", OWNER_OR_ADMIN, 200, 404, unguessable=True),
+    Row(f"GET {STATUS}/stream", "a decided request", OWNER_OR_ADMIN, 200, 404, unguessable=True),
 )  # fmt: skip
 
 WAITING: Final = (

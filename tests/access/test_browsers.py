@@ -62,9 +62,11 @@ class TestEveryGet:
     def test_changes_nothing(self, world: World, stored: Stored, row: Row) -> None:
         """A link, a picture, a look ahead: browsers send them for anybody. (Looks at events are counted in memory.)"""
         thing = world.make(row.of)
+        world.make("a notification")  # which a careless look would mark as read
         before = stored.read()
-        for method in ("GET", "HEAD", "OPTIONS"):
-            call(world, row, insider(row), thing, thing.values, method=method, afresh=False)
+        for who in {insider(row), Who.OWNER}:
+            for method in ("GET", "HEAD", "OPTIONS"):
+                call(world, row, who, thing, thing.values, method=method, afresh=False)
         assert changes(before, stored.read()) == []
 
     def test_leads_nowhere_else(self, world: World, row: Row) -> None:

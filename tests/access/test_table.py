@@ -50,14 +50,19 @@ class TestEveryRoute:
         assert found == {who: row.status(who) for who in Who}
 
     def test_is_silent_about_what_is_not_ones_own(self, world: World, row: Row) -> None:
-        """Somebody else's thing is answered as one that nobody ever had."""
-        hidden_from = [who for who in Who if row.status(who) == 404 and who not in row.in_sight]
+        """Somebody else's thing is answered as one that nobody ever had, after the same look-ups."""
+        hidden_from = [who for who in Who if row.status(who) in (401, 404) and who not in row.in_sight]
         thing = world.make(row.of) if hidden_from else Thing({})
         like = world.make(row.nowhere).values if row.nowhere else ABSENT
         absent = {**thing.values, **{name: like[name] for name in thing.values if name in like}}
         for who in hidden_from:
-            there, nowhere = (call(world, row, who, thing, values) for values in (thing.values, absent))
+            with world.statements() as looked:
+                there = call(world, row, who, thing, thing.values)
+            with world.statements() as looked_in_vain:
+                nowhere = call(world, row, who, thing, absent)
             assert essence(there) == essence(nowhere), who
+            if row.status(Who.STRANGER) == 404 and not row.unguessable:
+                assert looked == looked_in_vain, who
 
 
 @pytest.mark.parametrize("row", [row for row in TABLE if row.of in GONE], ids=lambda row: row.title)

@@ -2,6 +2,7 @@
 
 import itertools
 import secrets
+import threading
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import jwt
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from werkzeug.test import TestResponse
 
 from api.app import create_app
@@ -124,6 +125,23 @@ class World:
         return self.client(who).open(
             path, method=method, json=body, headers=headers, query_string=query, buffered=True
         )
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """What this thread's requests ask PostgreSQL meanwhile, in their order, without the values."""
+        noted: list[str] = []
+        asking = threading.get_ident()
+
+        def note(_connection: Any, _cursor: Any, statement: str, *_others: Any) -> None:
+            if threading.get_ident() == asking:
+                noted.append(statement)
+
+        engine = self.app.extensions["guichet"].engine
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            yield noted
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
 
     def refresh_token(self, user: User) -> str:
         """A refresh token of a fresh log-in."""
