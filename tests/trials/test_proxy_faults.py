@@ -49,6 +49,14 @@ class TestDelay:
             client.sendall(piece)
         assert read(client, 400) == b"".join(pieces)
 
+    def test_is_an_ends_delay_too(self, proxy: Proxy, client: socket.socket, echo: Echo) -> None:
+        proxy.delay(0.1)
+        client.sendall(b" and goodbye")
+        client.shutdown(socket.SHUT_WR)
+        assert read(client, 100) == b" and goodbye"
+        await_that(lambda: echo.ended == [True], what="the server's end")
+        assert echo.everything == b"hello and goodbye"
+
     def test_lets_what_waits_go_when_it_heals(self, proxy: Proxy, client: socket.socket) -> None:
         proxy.delay(3600)
         client.sendall(b"waiting")

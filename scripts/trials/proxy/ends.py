@@ -35,9 +35,8 @@ class End:
         self.finishing = False  # the other side ended: say so once everything went out
 
     def push(self, data: bytes, due: float) -> None:
-        """Queues a chunk; never before one that was queued earlier."""
-        last = self.waiting[-1][0] if self.waiting else 0.0
-        self.waiting.append((max(due, last), data))
+        """Queues a chunk; however early it is due, those before it go first."""
+        self.waiting.append((due, data))
         self.bytes_waiting += len(data)
 
     def send_at_once(self, data: bytes) -> None:
