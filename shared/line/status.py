@@ -15,7 +15,9 @@ from shared.line.installation import Installation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineJob:
-    """A job's fields. `result` is what the worker replied, None while undecided; `position` 1 = next."""
+    """A job's fields. `result` is what the worker replied, None while undecided; `position` 1 = next. `is_taken`: a
+    worker has it in hand, and has not replied yet.
+    """
 
     job_id: uuid.UUID
     payload: dict[str, Any]
@@ -26,6 +28,7 @@ class LineJob:
     ahead: int | None
     rate: float | None
     result: dict[str, Any] | None
+    is_taken: bool = False
 
 
 def find_job(
@@ -73,6 +76,7 @@ def _line_job(job_id: uuid.UUID, reply: list[bytes]) -> LineJob | str:
         ahead=int(reply[8]) if undecided else None,
         rate=float(reply[9]) if undecided and reply[9] else None,
         result=None if undecided else orjson.loads(base64.b64decode(result)),
+        is_taken=status == b"started",
     )
 
 

@@ -1,6 +1,7 @@
 """Following a request: in the line while Redis knows it, in the ledger for ever."""
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -57,8 +58,10 @@ def find_status(
 ) -> RequestStatus | None:
     """The request's status; None when neither the line nor the ledger knows it.
 
-    One round trip to Redis; one to PostgreSQL when Redis does not know it. `subjects` are the caller's, to be
-    checked for revocation. Raises GuichetError `unauthenticated`, UnavailableError when it cannot be known.
+    One round trip to Redis; one to PostgreSQL when Redis does not know it, or only that a worker has it in hand: while
+    its reply is under way, or lost, the decision stands in the ledger, and may have been told from there already.
+    `subjects` are the caller's, to be checked for revocation. Raises GuichetError `unauthenticated`, UnavailableError
+    when it cannot be known.
     """
     try:
         found = line.find_job(job_id, subjects)
@@ -70,9 +73,13 @@ def find_status(
         return recorded
     if found == "revoked":
         raise GuichetError("unauthenticated")
-    if isinstance(found, LineJob):
-        return _of_line_job(found)
-    return _find_in_ledger(engine, job_id)
+    if not isinstance(found, LineJob):
+        return _find_in_ledger(engine, job_id)
+    recorded = None
+    if found.is_taken:
+        with suppress(UnavailableError):  # without the database there is the line's word: it waits
+            recorded = _find_in_ledger(engine, job_id)
+    return recorded or _of_line_job(found)
 
 
 def _find_in_ledger(engine: Engine, job_id: uuid.UUID) -> RequestStatus | None:

@@ -7,14 +7,17 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from flask import Flask
 
 from scripts.embedded.postgres import EmbeddedPostgres
 from scripts.embedded.redis import EmbeddedRedis
+from shared.line.status import LineJob
+from shared.services.requests import find_status
 from shared.settings import Settings
-from tests.crash.flows import Desk, Flow, unlimited
+from tests.crash.flows import Desk, Flow, recover, unlimited
 from tests.factories import auth_header, make_users
-from tests.lines import await_that, worker_process
+from tests.lines import LineDriver, await_that, worker_process
 
 
 def test_workers_killed_again_and_again(desk: Desk, settings: Settings) -> None:
@@ -31,6 +34,10 @@ def test_workers_killed_again_and_again(desk: Desk, settings: Settings) -> None:
                 workers.append(stack.enter_context(worker_process(settings)))
         desk.await_empty()
     flow.assert_kept()
+
+
+def _die(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
 
 
 class TestRedisKilled:
@@ -53,6 +60,30 @@ class TestRedisKilled:
             own_desk.await_empty()
         assert flow.unknown  # the crash hit requests on their way
         flow.assert_kept()
+
+    def test_between_commit_and_reply_takes_no_answer_back(
+        self, own_desk: Desk, own_settings: Settings, own_redis: EmbeddedRedis
+    ) -> None:
+        """While Redis is away the ledger answers; when it is back it knows of no decision yet."""
+        event = own_desk.open_events(1)[0]
+        job_id = own_desk.book(event).job_id
+        with contextlib.closing(LineDriver(own_settings, own_desk.engine)) as driver:
+            driver.claim()
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("worker.batch.reply", _die)
+                with pytest.raises(KeyboardInterrupt):
+                    driver.decide(3)
+        own_redis.kill()
+        told = find_status(own_desk.engine, own_desk.line, job_id, None)
+        assert told is not None
+        assert told.is_decided
+        own_redis.start()
+        in_hand = own_desk.line.find_job(job_id)
+        assert isinstance(in_hand, LineJob)
+        assert in_hand.result is None
+        assert find_status(own_desk.engine, own_desk.line, job_id, None) == told
+        recover(own_settings, own_desk.engine)
+        assert find_status(own_desk.engine, own_desk.line, job_id, None) == told
 
     def test_away_while_the_worker_starts(
         self, own_desk: Desk, own_settings: Settings, own_redis: EmbeddedRedis
