@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -108,6 +109,32 @@ class TestThrottle:
             assert self._fail(client, 1, address=f"2001:db8:0:1::{number + 1:x}") == [401]
         assert log_in(client, address="2001:db8:0:1:ffff::1").status_code == 429
         assert log_in(client, address="2001:db8:0:2::1").status_code == 200
+
+    @pytest.mark.usefixtures("ada")
+    def test_a_forwarding_header_makes_nobody_somebody_else(self, client: FlaskClient) -> None:
+        """Without a proxy that the settings count, it is anybody's to write."""
+        statuses = []
+        for number in range(4):
+            headers = {"X-Forwarded-For": f"198.51.100.{number}", "X-Real-IP": f"198.51.100.{number}"}
+            body = {"email": "ada@example.org", "password": WRONG}
+            statuses.append(client.post("/api/auth/login", json=body, headers=headers).status_code)
+        assert statuses == [401, 401, 401, 429]
+
+    @pytest.mark.usefixtures("ada")
+    def test_behind_a_proxy_what_the_client_wrote_before_it_counts_for_nothing(
+        self, make_app: Callable[[Settings], Flask], settings: Settings
+    ) -> None:
+        """The last address is the proxy's word; those before it came with the request."""
+        client = make_app(dataclasses.replace(settings, trusted_proxy_hops=1)).test_client()
+        body = {"email": "ada@example.org", "password": WRONG}
+
+        def status(forwarded: str) -> int:
+            answer = client.post("/api/auth/login", json=body, headers={"X-Forwarded-For": forwarded})
+            return answer.status_code
+
+        spoofed = [status(f"203.0.113.{number}, 198.51.100.7") for number in range(4)]
+        assert spoofed == [401, 401, 401, 429]
+        assert status("198.51.100.7, 198.51.100.8") == 401
 
     @pytest.mark.usefixtures("ada")
     def test_another_address_and_another_account_go_on(self, client: FlaskClient) -> None:
