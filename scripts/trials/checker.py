@@ -109,7 +109,7 @@ class Verdict:
 
 
 def check(evidence: Evidence) -> Verdict:
-    """Holds every invariant against the evidence. Some 10 seconds for 300,000 calls."""
+    """Holds every invariant against the evidence. Some ten seconds of one core for 300,000 calls."""
     with uncollected():
         return Verdict([_find(evidence, name) for name in INVARIANTS])
 

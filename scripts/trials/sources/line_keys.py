@@ -58,7 +58,7 @@ class LineKeys:
 
 
 def read_line(url: str, *, partitions: int) -> LineKeys:
-    """All of it. 100,000 jobs take some six seconds and 100 MB."""
+    """All of it. 100,000 jobs and as many keys take three seconds of one core and 200 MB."""
     with Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=30) as client:
         line = LineKeys()
         for number in range(partitions):
