@@ -40,8 +40,9 @@ class TestEveryRoute:
         refused = [who for who in Who if row.refuses(who)]
         found = {who: call(world, row, who, thing, thing.values).status_code for who in refused}
         if row.method == "GET":
-            heads = {who: call(world, row, who, thing, thing.values, method="HEAD") for who in refused}
-            assert {who: answer.status_code for who, answer in heads.items()} == found
+            for who in {Who.NOBODY, Who.STRANGER, Who.CONSOLE}.intersection(refused):
+                head = call(world, row, who, thing, thing.values, method="HEAD")
+                assert head.status_code == found[who], who
         assert changes(before, stored.read()) == []
         for who in row.may:
             if row.method != "GET":
@@ -68,7 +69,7 @@ class TestEveryRoute:
 @pytest.mark.parametrize("row", [row for row in TABLE if row.of in GONE], ids=lambda row: row.title)
 def test_what_is_gone_was_never_there(world: World, gone: dict[str, dict[str, Any]], row: Row) -> None:
     """Not for its host, and not for admins either: a hidden event, a deleted organization, a closed account."""
-    for who in (Who.NOBODY, Who.STRANGER, Who.HOST, Who.ORG_OWNER, Who.ADMIN):
+    for who in (Who.NOBODY, Who.HOST, Who.ORG_OWNER, Who.ADMIN):
         values = gone[row.of]
         absent = {**values, **{name: ABSENT[name] for name in values if name in ABSENT}}
         then, never = (call(world, row, who, Thing({}), each) for each in (values, absent))
