@@ -95,13 +95,6 @@ class Recount:
             return None
         return waiter if row.kind == "accept_offer" or row.tickets == waiter.tickets else None
 
-    def waiting(self) -> list[int]:
-        """How many wait for 1, 2, … 10 tickets."""
-        counts = [0] * SIZE_MAX
-        for waiter in self.entries.values():
-            counts[waiter.tickets - 1] += waiter.status == "waiting"
-        return counts
-
     def step(self, row: Decision) -> None:
         """What the row says happens."""
         if row.kind == "event_set":

@@ -18,6 +18,12 @@ def another_number_of_tickets_than_was_asked_for(evidence):
 
 
 @plant("decided_once")
+def a_decision_about_another_event(evidence):
+    call = shown(evidence, said="queued", action="book", keyed=False)[0]
+    call.event_id = call.said["event_id"] = call.event_id + 1
+
+
+@plant("decided_once")
 def an_accepted_job_that_later_never_was(evidence):
     look = later(shown(evidence)[0])
     evidence.calls.append(replace(look, status=404, code="job_not_found", said={}, booking_id=None))

@@ -117,6 +117,12 @@ def a_key_that_is_forgotten(scene):
 
 
 @plant("redis_agrees")
+def a_key_that_stands_for_somebody_elses_job(scene):
+    first, second = sorted(scene.redis.scan_iter(match=keys.idempotency("*", "*")))[::4][:2]
+    scene.redis.set(first, scene.redis.get(second))
+
+
+@plant("redis_agrees")
 def a_key_that_stands_for_another_job(scene):
     key = a_remembered_key(scene)
     fingerprint, _, _ = scene.redis.get(key).partition(b":")

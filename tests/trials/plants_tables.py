@@ -241,3 +241,28 @@ def somebody_who_was_told_twice(evidence):
 @plant("told_once")
 def a_message_that_waits(scene):
     scene.tamper("insert into outbox (topic, event_id, from_number, to_number) values ('ledger', 1, 1, 2)")
+
+
+@plant("never_oversold", "fair", "asked_for")
+def a_sale_that_nobody_set_up(scene):
+    change_row(scene, "kind = 'decline_offer', outcome = 'rejected', facts = '{}'", "kind = 'event_set'")
+
+
+@plant("tables_agree", "never_oversold", "told_once", "answers_stand", "redis_agrees", "fair")
+def a_cancellation_of_a_booking_that_never_was(scene):
+    change_row(scene, "booking_id = job_id", "outcome = 'cancelled'")
+
+
+@plant("waitlist_conserves", "tables_agree", "fair")
+def an_offer_of_another_size(scene):
+    change_row(scene, "tickets = tickets + 1", "kind = 'offer'")
+
+
+@plant("fair", "answers_stand", "redis_agrees")
+def a_place_refused_because_of_tickets_that_are_gone(scene):
+    change_row(scene, "kind = 'join_waitlist', reason = 'tickets_available'", "reason = 'sold_out'")
+
+
+@plant("told_once")
+def a_notification_of_another_decision(scene):
+    scene.tamper("update notifications set cause = cause || '0' where kind = 'booking_cancelled'")
