@@ -56,7 +56,10 @@ def require_session_token(session: ConsoleSession) -> None:
 def _is_own(origin: str) -> bool:
     """By host: behind a proxy that nobody counted, we would take our own scheme for another."""
     own = {request.host, urlsplit(get_container().settings.base_url).netloc} - {""}
-    return origin != "null" and urlsplit(origin).netloc in own
+    try:
+        return origin != "null" and urlsplit(origin).netloc in own
+    except ValueError:  # such as `http://[`: no browser's
+        return False
 
 
 def _require_equal(signed: object, expected: str) -> None:

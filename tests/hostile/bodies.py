@@ -7,11 +7,13 @@ import json
 import random
 import zlib
 from typing import Any
+from urllib.parse import quote
 
 from tests.hostile.request import HostileRequest
 from tests.hostile.values import NAMES, Raw, nested, odd_text, odd_value
 
 BODY_BYTES_MAX = 64 * 1024
+FORM = "application/x-www-form-urlencoded"
 ENCODINGS = (
     "utf-16",
     "utf-16-le",
@@ -180,6 +182,29 @@ def mutate_length(rng: random.Random, request: HostileRequest, body: dict[str, A
             if request.length in (None, "0", ""):
                 request.body = b""  # a server hands on no more than was announced
     request.notes.append("length")
+
+
+def mutate_form(rng: random.Random, request: HostileRequest, body: dict[str, Any]) -> None:
+    """A browser's form with odd values, names too many, twice or missing, escapes that are none, or files."""
+    pairs = [(name, str(value)) for name, value in body.items()]
+    for _ in range(rng.choice((1, 1, 2))):
+        name = rng.choice([*body, *NAMES])
+        match rng.randrange(4):
+            case 0:
+                pairs = [pair for pair in pairs if pair[0] != name]
+            case 1:
+                pairs.append((name, odd_text(rng)))
+            case _:
+                pairs = [(key, odd_text(rng) if key == name else value) for key, value in pairs]
+    raw = "&".join(
+        f"{quote(key.encode(errors='surrogatepass'))}={quote(value.encode(errors='surrogatepass'))}"
+        for key, value in pairs
+    ).encode()
+    raw += rng.choice(
+        (b"", b"", b"&", b"&=&", b"&%zz=%", b"&\xff=\xfe", b"&a=" + b"x" * 70_000, b"&a=1" * 2_000)
+    )
+    request.set_body(raw, FORM if rng.randrange(8) else rng.choice(MEDIA_TYPES))
+    request.notes.append("form")
 
 
 BODY_MUTATIONS = (

@@ -4,8 +4,10 @@ import random
 import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
-from tests.hostile.bodies import BODY_MUTATIONS, write_json
+from tests.console_calls import CHANGES, READS
+from tests.hostile.bodies import BODY_MUTATIONS, FORM, mutate_form, write_json
 from tests.hostile.headers import HEADER_MUTATIONS
 from tests.hostile.paths import PATH_MUTATIONS
 from tests.hostile.queries import QUERY_MUTATIONS
@@ -20,7 +22,6 @@ ENDING = {
     "users_close_account",
     "users_update_user",
 }
-_FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ class Target:
 
 
 def targets_of(document: dict[str, Any]) -> list[Target]:
-    """Every operation; those that write twice, for there is more to go wrong."""
+    """Every operation; those that write twice, for there is more to go wrong. And rq-dashboard's, which are no part
+    of the document.
+    """
     found = []
     for path, item in document["paths"].items():
         for method, operation in item.items():
@@ -57,7 +60,12 @@ def targets_of(document: dict[str, Any]) -> list[Target]:
                 ),
             )
             found += [target] * (1 if method == "get" else 2)
-    return found
+    return found + [
+        Target(
+            "GET" if pattern in READS else "POST", f"/rq{pattern}", "console", ("anonymous",), None, "", ()
+        )
+        for pattern in (*READS, *CHANGES)
+    ]
 
 
 def _roles(operation: dict[str, Any]) -> tuple[str, ...]:
@@ -81,7 +89,11 @@ def make_case(world: World, targets: list[Target], seed: int, index: int) -> Hos
         r"{(\w+)}", lambda found: str(world.find(found[1], rng, method=target.method)), target.path
     ).encode()
     request.headers += world.log_in(actor, briefly=target.operation_id in ENDING).items()
+    if target.operation_id == "console" and rng.randrange(4):
+        world.open_console(request)
     body = _fill(world, rng, target)
+    if body is not None and target.media_type == FORM and rng.randrange(4):
+        body |= world.find_form(signed_in=target.operation_id == "console_log_out", request=request)
     if body is not None:
         _set_body(request, target, body)
     if rng.randrange(2):
@@ -102,8 +114,8 @@ def _fill(world: World, rng: random.Random, target: Target) -> dict[str, Any] | 
 
 
 def _set_body(request: HostileRequest, target: Target, body: dict[str, Any]) -> None:
-    if target.media_type == _FORM:
-        request.set_body("&".join(f"{name}={value}" for name, value in body.items()).encode(), _FORM)
+    if target.media_type == FORM:
+        request.set_body(urlencode(body).encode(), FORM)
     else:
         request.set_body(write_json(body).encode())
 
@@ -121,5 +133,7 @@ def _bend(rng: random.Random, request: HostileRequest, target: Target, body: dic
                 rng.choice(PATH_MUTATIONS)(rng, request)
             case "query":
                 rng.choice(QUERY_MUTATIONS)(rng, request, target.parameters)
+            case _ if target.media_type == FORM and rng.randrange(3):
+                mutate_form(rng, request, body or {})
             case _:
                 rng.choice(BODY_MUTATIONS)(rng, request, body or {})

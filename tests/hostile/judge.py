@@ -15,8 +15,8 @@ from tests.hostile.request import HostileAnswer, HostileRequest
 
 # What only our inside knows: words of tracebacks, of drivers, of SQL, of this machine.
 _INSIDE = re.compile(
-    rb"Traceback|psycopg2|sqlalchemy|redis\.exceptions|werkzeug|marshmallow|site-packages|\.py\"|<class |object at 0x"
-    rb"|LINE \d+:|violates|invalid input syntax|relation \"|DETAIL:|codec can|NoneType|KeyError|ValueError",
+    rb"Traceback|psycopg2|sqlalchemy|redis\.exceptions|werkzeug|marshmallow|site-packages|\.py\\?\"|line \d+, in |<class |object at 0x"
+    rb"|LINE \d+:|violates|invalid input syntax|relation \\?\"|DETAIL:|codec can|NoneType|KeyError|ValueError",
 )
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _FIELD = re.compile(r"[A-Za-z0-9-]+:[\t -~\x80-\xff]*")  # RFC 9110

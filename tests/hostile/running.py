@@ -12,7 +12,7 @@ from tests.hostile.request import HostileAnswer, HostileRequest, send
 from tests.hostile.world import World
 
 # Cases of one world: then all of it is made anew. A case that fails only after others is run with them by this.
-EPOCH_CASES = 500
+EPOCH_CASES = 1_000
 FAULTS_MAX = 50
 
 

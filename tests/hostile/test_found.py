@@ -31,6 +31,15 @@ class TestABodyThatIsNotUtf8:
         assert answer.json["detail"] == "The body is not UTF-8."
 
 
+class TestAnOriginThatIsNone:
+    @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a\u2100b", "//]"])
+    @pytest.mark.parametrize("path", ["/login", "/logout"])
+    def test_is_not_ours(self, bare_client, path, origin):
+        header = origin.encode().decode("latin-1")
+        answer = bare_client.post(path, environ_overrides={"HTTP_ORIGIN": header})
+        assert (answer.status_code, answer.json["code"]) == (403, "cross_site")
+
+
 class TestAReadWithIfMatch:
     @pytest.fixture
     def paths(self, app, client, engine) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from flask.testing import FlaskClient
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq import Queue
@@ -22,6 +23,7 @@ from rq.serializers import JSONSerializer
 from sqlalchemy import Engine
 
 from api.app import create_app
+from api.console.sessions import FORM_COOKIE, SESSION_COOKIE
 from scripts.embedded.postgres import EmbeddedPostgres
 from scripts.embedded.redis import EmbeddedRedis
 from scripts.migrate import migrate
@@ -32,9 +34,11 @@ from shared.line import keys
 from shared.models import Notification, User
 from shared.services import line_pause
 from shared.settings import Settings
+from tests import console_calls
 from tests.conftest import connect_redis, make_settings
 from tests.contract_world import LIMITS
 from tests.factories import PASSWORD, auth_header, make_event, make_organization, make_user
+from tests.hostile.request import HostileRequest
 from tests.hostile.traces import Traces
 from tests.lines import LineDriver
 from worker.entries import TASK_QUEUE
@@ -124,7 +128,11 @@ class World:
             "notification_id": [self._tell("user", events[0]), self._tell("other", events[0]), NOBODYS],
             "task_id": [self._fail_task(), "nothing"],
             "code": ["sold_out", "nothing"],
+            "queue": [keys.queue_name(0), TASK_QUEUE, "nothing"],
+            "registry": [*console_calls.REGISTRIES, "nothing"],
+            "job": [*self._found["job_id"], "nothing"],
         }
+        self._browser = console_calls.signed_in(self.app, self.engine)
         self.traces.forget()
 
     def log_in(self, actor: str, *, briefly: bool = False) -> dict[str, str]:
@@ -152,6 +160,21 @@ class World:
                 return "x.y.z"
         found = self._found.get(name)
         return None if found is None else found[min(rng.randrange(len(found)), rng.randrange(len(found)))]
+
+    def find_form(self, *, signed_in: bool, request: HostileRequest) -> dict[str, str]:
+        """What a page's form carries beside what a person types; its cookie and its origin go into the headers."""
+        admin = self.actors["admin"]
+        browser = console_calls.signed_in(self.app, self.engine) if signed_in else self.app.test_client()
+        token = console_calls.page_token(browser) if signed_in else console_calls.open_form(browser)
+        self.traces.forget()
+        _set_cookies(request, browser)
+        for name, value in console_calls.OWN.items():
+            request.set(name, value)
+        return {"csrf_token": token} if signed_in else {"csrf_token": token, "email": admin.email}
+
+    def open_console(self, request: HostileRequest) -> None:
+        """The cookie of an admin who has signed in at the console, and is nobody else here."""
+        _set_cookies(request, self._browser)
 
     def settle(self, *, paused: bool = False) -> None:
         """After a request that did something: the line is empty, and goes on where it was paused."""
@@ -237,6 +260,12 @@ class World:
             job.set_status(JobStatus.FAILED)
             FailedJobRegistry(queue=queue).add(job, ttl=3600)
         return str(job.id)
+
+
+def _set_cookies(request: HostileRequest, browser: FlaskClient) -> None:
+    names = (SESSION_COOKIE, FORM_COOKIE)
+    found = {name: cookie.value for name in names if (cookie := browser.get_cookie(name)) is not None}
+    request.set("Cookie", "; ".join(f"{name}={value}" for name, value in found.items()))
 
 
 @contextmanager
