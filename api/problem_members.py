@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
+from api.parsing import ERRORS_MAX
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -54,10 +56,11 @@ JOB: Final = Member(
 MEMBERS: Final[dict[str, dict[str, Member]]] = {
     "validation_failed": {
         "errors": Member(
-            "What is wrong where: a JSON pointer into the body, or `?name` for a query parameter.",
+            "What is wrong where: a JSON pointer into the body, or `?name` for a query parameter; the first hundred.",
             {
                 "type": "array",
                 "minItems": 1,
+                "maxItems": ERRORS_MAX,
                 "items": {
                     "type": "object",
                     "required": ["pointer", "detail"],

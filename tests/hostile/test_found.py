@@ -31,6 +31,20 @@ class TestABodyThatIsNotUtf8:
         assert answer.json["detail"] == "The body is not UTF-8."
 
 
+class TestMoreThanCanBeSaid:
+    def test_is_said_in_part(self, client):
+        """Thousands of unknown members or parameters: the answer names a hundred."""
+        many = {f"f{number}": number for number in range(4_000)}
+        answers = [
+            client.post(LOG_IN, json=many),
+            client.get("/api/events", query_string=many),
+            client.get("/api/events?" + "&".join(f"f{number}=1&f{number}=2" for number in range(500))),
+        ]
+        for answer in answers:
+            assert (answer.status_code, answer.json["code"]) == (422, "validation_failed")
+            assert len(answer.json["errors"]) == 100
+
+
 class TestAnOriginThatIsNone:
     @pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://a\u2100b", "//]"])
     @pytest.mark.parametrize("path", ["/login", "/logout"])
