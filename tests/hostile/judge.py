@@ -77,11 +77,11 @@ class Judge:
         self, request: HostileRequest, answer: HostileAnswer, address: str | None
     ) -> list[str]:
         status = answer.status
-        if request.method == "OPTIONS":
-            return [] if status in {200, 400, 404} else [f"{status} for OPTIONS"]
         method = "GET" if request.method == "HEAD" else request.method.upper()
         if address is not None and address.startswith("/rq"):
             return [] if status < 500 else [f"{status} of the console"]
+        if request.method == "OPTIONS":
+            return [] if status in {200, 400, 404} else [f"{status} for OPTIONS"]
         known = self._answers.get((address or "", method))
         if known is None:
             stray = status in _STRAY and (
