@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from redis import Redis
 from redis.exceptions import NoScriptError
 
 from scripts.trials.redis_faults import REDIS_FAULTS
@@ -95,12 +96,21 @@ class TestLostTail:
 
 class TestOldBackup:
     def test_brings_back_what_was_and_nothing_later(self, redis: TrialRedis) -> None:
+        answered: dict[float, float] = {}
+
+        def ask(client: "Redis") -> float:
+            asked_at = time.monotonic()
+            client.rpush("asked", repr(asked_at))
+            answered[asked_at] = time.monotonic()
+            return time.time()
+
+        with Caller(lambda: plain_redis(redis.url), ask) as caller, caller.watch():
+            since = redis.go_back(0.3, 0)
         with plain_redis(redis.url) as client:
-            client.set("written", "before")
-        since = redis.go_back(0.1, 0)
-        with plain_redis(redis.url) as client:
-            assert client.get("written") == b"before"
-        assert since < time.monotonic()
+            kept = {float(text) for text in client.lrange("asked", 0, -1)}
+        lost = [at for asked_at, at in answered.items() if asked_at not in kept]
+        assert lost
+        assert min(lost) >= since
 
 
 class TestRewrite:
