@@ -1,13 +1,13 @@
 # Needs Python >= 3.11 and make, nothing else. Everything goes into .venv and .data.
 .DEFAULT_GOAL := help
-.PHONY: help run install test unit check lint format audit clean
+.PHONY: help run install test unit check lint format audit vulnerabilities clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 help: ## shows the targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
 
 run: $(STAMP) ## starts everything (PORT=8000, data in .data); Ctrl-C stops it
 	@exec $(BIN)/guichet up
@@ -35,6 +35,12 @@ format: $(STAMP) ## mends what ruff can mend
 
 audit: $(STAMP) ## replays every ledger of the running installation
 	$(BIN)/guichet audit
+
+# Asks the network, so no test does it. A package that it could not ask about fails too. What is accepted, until when and
+# why: deploy/accepted-vulnerabilities.txt.
+vulnerabilities: $(STAMP) ## asks whether a pinned package has a known vulnerability
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off \
+		$$(awk -v today=$$(date +%F) '!/^#/ && $$2 >= today { print "--ignore-vuln", $$1 }' deploy/accepted-vulnerabilities.txt)
 
 clean: ## removes .venv and caches, keeps .data
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

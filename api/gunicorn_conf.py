@@ -5,11 +5,16 @@ workers accepted 900 bookings a second on two cores, 16 threads 1,600, gevent 2,
 """
 
 import os
+import sys
 from typing import Any
 
-from shared.settings import load_settings
+from shared.settings import SettingsError, load_settings
 
-_settings = load_settings(os.environ)
+try:
+    _settings = load_settings(os.environ)
+except SettingsError as error:  # as the workers do: one line that says what to change, no trace
+    sys.stderr.write(f"{error}\n")
+    sys.exit(2)
 
 # The demo's passwords are public: in development only this machine may come in.
 bind = f"{'0.0.0.0' if _settings.is_production else '127.0.0.1'}:{_settings.port}"  # noqa: S104

@@ -3,13 +3,18 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-# Secrets that ever stood in a document of this repository; production refuses them.
-DOCUMENTED_SECRETS = frozenset({"replace-me-with-32-or-more-random-bytes"})
-MIN_SECRET_BYTES = 32
-MIN_DISTINCT_CHARACTERS = 10
+from shared.secret_rules import (
+    find_secret_weakness,
+    find_shared,
+    find_token_weakness,
+    find_url_password_weakness,
+    is_readable_url,
+    url_password,
+)
 
 ANY_ORIGIN = "*"
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
@@ -111,7 +116,18 @@ _VARIABLES = {
 _CHOICES: dict[str, tuple[str, ...]] = {
     "env": ("development", "production", "test"),
     "durability": ("strict", "relaxed"),
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
 }
+# Servers: the schemes that their clients know, and what an address looks like.
+_SERVERS = {
+    "database_url": (
+        ("postgres", "postgresql", "postgresql+psycopg2"),
+        "postgresql://user:password@host:5432/database",
+    ),
+    "redis_url": (("redis", "rediss", "unix"), "redis://user:password@host:6379/0"),
+}
+# What other programs' debuggers are switched on with; Flask's would show what it knows to whoever breaks a page.
+_DEBUG_SWITCHES = ("FLASK_DEBUG",)
 _BOOLEANS = {
     "1": True,
     "true": True,
@@ -137,9 +153,11 @@ def variable_name(field_name: str) -> str:
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """Settings from `environ`; empty variables count as absent.
 
-    Raises SettingsError naming the variable when a value has the wrong form, or, in production, when the
-    secret is missing, short or documented.
+    Raises SettingsError naming the variable, and showing no secret, when a value has the wrong form or a name is
+    nearly one of ours; in production also when a secret is missing, weak, documented or used twice, and when a
+    debugger is switched on.
     """
+    _refuse_misspelled(environ)
     values: dict[str, Any] = {}
     for field in fields(Settings):
         raw = environ.get(variable_name(field.name), "")
@@ -147,9 +165,23 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             values[field.name] = _parse(field.name, raw, field.default)
     settings = Settings(**values)
     if settings.is_production:
-        _refuse_weak_secret(settings.secret_key)
+        _refuse_weak_secrets(settings)
         _refuse_any_origin(settings.cors_origins)
+        _refuse_debugging(environ)
     return settings
+
+
+def _refuse_misspelled(environ: Mapping[str, str]) -> None:
+    """A production that was misspelled would be a development without a word."""
+    known = {variable_name(field.name) for field in fields(Settings)}
+    for name in sorted(environ):
+        if name in known or not name.upper().startswith("GUICHET"):
+            continue
+        near = get_close_matches(name.upper(), known, n=1, cutoff=0.9)
+        if environ[name].strip().lower() in ("production", "prod"):
+            near = [variable_name("env")]
+        if near:
+            raise SettingsError(f"{name} is no setting; did you mean {near[0]}?")
 
 
 def _parse(field_name: str, raw: str, default: object) -> object:
@@ -160,8 +192,10 @@ def _parse(field_name: str, raw: str, default: object) -> object:
         return raw
     if field_name == "cors_origins":
         return _origins(raw)
-    if field_name.endswith("_url"):
-        return _url(field_name, raw)
+    if field_name in _SERVERS:
+        return _server_url(field_name, raw)
+    if field_name == "base_url":
+        return raw.rstrip("/")
     if isinstance(default, Path):
         return Path(raw)
     if isinstance(default, bool):
@@ -188,11 +222,17 @@ def _number(field_name: str, raw: str, kind: type[int] | type[float]) -> int | f
     return value
 
 
-def _url(field_name: str, raw: str) -> str:
-    """Hosting platforms hand out `postgres://`, which SQLAlchemy no longer knows."""
-    if field_name == "database_url":
-        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", raw)
-    return raw.rstrip("/") if field_name == "base_url" else raw
+def _server_url(field_name: str, raw: str) -> str:
+    """The address as clients want it: hosting platforms hand out `postgres://`, which SQLAlchemy no longer knows."""
+    schemes, example = _SERVERS[field_name]
+    if not is_readable_url(raw, schemes):
+        raise SettingsError(
+            f"{variable_name(field_name)} cannot be read (it is not shown here); expected {example}, with the"
+            " signs in the password percent-encoded: %40 for @, %2F for /"
+        )
+    return (
+        re.sub(r"^postgres(ql)?://", "postgresql+psycopg2://", raw) if field_name == "database_url" else raw
+    )
 
 
 def _origins(raw: str) -> str:
@@ -211,9 +251,24 @@ def _refuse_any_origin(origins: str) -> None:
         raise SettingsError(f"{variable_name('cors_origins')}: production needs the origins by name, not *")
 
 
-def _refuse_weak_secret(secret: str) -> None:
-    variable = variable_name("secret_key")
-    if len(secret.encode()) < MIN_SECRET_BYTES:
-        raise SettingsError(f"{variable}: production needs at least {MIN_SECRET_BYTES} random bytes")
-    if secret in DOCUMENTED_SECRETS or len(set(secret)) < MIN_DISTINCT_CHARACTERS:
-        raise SettingsError(f"{variable}: this value stood in a document or is not random; make a new one")
+def _refuse_debugging(environ: Mapping[str, str]) -> None:
+    for name in _DEBUG_SWITCHES:
+        if environ.get(name, "").lower() not in ("", "0", "false", "no"):
+            raise SettingsError(f"{name} is set: production runs without a debugger; remove it")
+
+
+def _refuse_weak_secrets(settings: Settings) -> None:
+    """Says what to do, and never what the secret is."""
+    found = {"secret_key": find_secret_weakness(settings.secret_key)}
+    if settings.metrics_token:
+        found["metrics_token"] = find_token_weakness(settings.metrics_token)
+    for name in _SERVERS:
+        found[name] = find_url_password_weakness(getattr(settings, name))
+    for name, weakness in found.items():
+        if weakness:
+            raise SettingsError(f"{variable_name(name)}: {weakness}; make a new one: openssl rand -base64 48")
+    held = {name: getattr(settings, name) for name in ("secret_key", "metrics_token")}
+    held |= {name: url_password(getattr(settings, name)) for name in _SERVERS}
+    if twice := find_shared(held):
+        first, second = (variable_name(name) for name in twice)
+        raise SettingsError(f"{first} and {second} hold the same secret; give each its own")

@@ -1,5 +1,6 @@
 """Pages of other origins: kept out by browsers, unless the operator names them; never with credentials."""
 
+import secrets
 from dataclasses import replace
 
 import pytest
@@ -151,7 +152,7 @@ class TestTheSetting:
             load_settings({"GUICHET_CORS_ORIGINS": origins})
 
     def test_production_names_them(self):
-        production = {"GUICHET_ENV": "production", "GUICHET_SECRET_KEY": "8Wm2rT0qk3ZbXv5nYc7LsEjGdUhAoPf1"}
+        production = {"GUICHET_ENV": "production", "GUICHET_SECRET_KEY": secrets.token_urlsafe(48)}
         for origins in ("*", f"{SHOP},*"):
             with pytest.raises(SettingsError, match="GUICHET_CORS_ORIGINS"):
                 load_settings({**production, "GUICHET_CORS_ORIGINS": origins})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -214,7 +215,7 @@ class TestUp:
         assert not [pid for pid in pids if is_running(pid)]
         assert not (installation.data / "run.json").exists()
 
-        strong = "zq9-Vw3kLm7_Xc2Rt5yUo8pNa1sDf4gH"
+        strong = secrets.token_urlsafe(48)
         assert "demo" in installation.refusal(GUICHET_ENV="production", GUICHET_SECRET_KEY=strong)
         assert "GUICHET_SECRET_KEY" in installation.refusal(
             GUICHET_ENV="production", GUICHET_SECRET_KEY="short"
