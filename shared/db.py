@@ -54,6 +54,7 @@ def make_engine(database_url: str, *, pool_size: int = 8) -> Engine:
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
+        hide_parameters=True,  # an error is logged with its statement: without the addresses and hashes in it
         connect_args={
             "connect_timeout": 3,
             "tcp_user_timeout": 5000,

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from contextvars import ContextVar
 
@@ -13,6 +14,9 @@ request_id_var: ContextVar[str | None] = ContextVar("request_id", default=None)
 run_id_var: ContextVar[str | None] = ContextVar("run_id", default=None)  # one turn of one schedule entry
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+# What PostgreSQL adds to an error: the piece of the statement, or the row, that it is about, with the values in it.
+_QUOTES = re.compile(r"\n(?:LINE \d+: .*(?:\n *\^.*)?|DETAIL: .*|CONTEXT: .*)")
 
 
 class JsonFormatter(logging.Formatter):
@@ -30,15 +34,22 @@ class JsonFormatter(logging.Formatter):
             line["request_id"] = request_id
         if run_id := run_id_var.get():
             line["run_id"] = run_id
-        line.update((key, value) for key, value in record.__dict__.items() if key not in _STANDARD)
+        line.update(
+            (key, _without_quotes(value)) for key, value in record.__dict__.items() if key not in _STANDARD
+        )
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = _without_quotes(self.formatException(record.exc_info))
         try:
             return orjson.dumps(line, default=str).decode()
         except (
             TypeError
         ):  # huge integers, lone surrogates, keys that are no strings: rare, and never a lost line
             return json.dumps(line, default=str, skipkeys=True)
+
+
+def _without_quotes(value: object) -> object:
+    """A text without what a database error quotes; anything else as it is."""
+    return _QUOTES.sub("", value) if isinstance(value, str) and "\n" in value else value
 
 
 def configure_logging(level: str) -> None:

@@ -85,3 +85,27 @@ class TestConfigureLogging:
             root.setLevel(level)
         lines = capsys.readouterr().err.splitlines()
         assert [json.loads(line)["message"] for line in lines] == ["once"]
+
+
+class TestWhatADatabaseQuotes:
+    """A driver's error holds the piece of the statement, or the row, that it is about: addresses, hashes."""
+
+    @pytest.mark.parametrize(
+        "quoted",
+        [
+            "LINE 1: insert into users values ('Ada', 'ada@example.org')\n                    ^",
+            "DETAIL:  Key (lower(email))=(ada@example.org) already exists.",
+            "DETAIL:  Failing row contains (7, Ada, ada@example.org, $argon2id$…).",
+            'CONTEXT:  COPY users, line 1, column email: "ada@example.org"',
+        ],
+    )
+    def test_is_left_out(self, quoted: str) -> None:
+        error = f"duplicate key value violates a constraint\n{quoted}\nHINT:  Look again."
+        try:
+            raise ValueError(error)
+        except ValueError:
+            record = logging.makeLogRecord({"msg": "it failed", "error": error, "exc_info": sys.exc_info()})
+        line = json.loads(JsonFormatter().format(record))
+        for text in (line["error"], line["exception"]):
+            assert "ada@example.org" not in text
+            assert "violates a constraint\nHINT:  Look again." in text
