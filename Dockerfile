@@ -7,6 +7,7 @@ COPY worker ./worker
 COPY shared ./shared
 COPY scripts ./scripts
 COPY migrations ./migrations
+COPY deploy ./deploy
 # No [embedded]: servers are containers of their own here.
 RUN python -m venv /opt/guichet && /opt/guichet/bin/pip install --no-cache-dir -c constraints.txt .
 

@@ -91,4 +91,5 @@ def _dump_postgres(url: str, path: Path, *, server_version: int) -> None:
     address, environ = postgres_connection(libpq_url(url))
     program = find_postgres_program("pg_dump", server_version=server_version)
     path.touch(mode=0o600)
-    run_tool([program, "--format=custom", "--no-owner", f"--file={path}", f"--dbname={address}"], environ)
+    options = ["--format=custom", "--no-owner", "--no-privileges", f"--file={path}", f"--dbname={address}"]
+    run_tool([program, *options], environ)

@@ -99,15 +99,22 @@ def _start(
     stack.callback(servers.stop)
     running = servers.start(settings)
     if "postgres" in names:
-        _restore_dump(running.database_url, directory / DUMP, server_version=manifest.postgres_version)
-    migrate(running.database_url, partitions=settings.partitions)
+        _restore_dump(servers.owner_url(running), directory / DUMP, server_version=manifest.postgres_version)
+    migrate(servers.owner_url(running), partitions=settings.partitions)
     return running
 
 
 def _restore_dump(database_url: str, dump: Path, *, server_version: int) -> None:
+    """As the role that will own it; what the application may do with it, the migration says."""
     address, environ = postgres_connection(libpq_url(database_url))
     program = find_postgres_program("pg_restore", server_version=server_version)
-    options = ["--exit-on-error", "--single-transaction", "--no-owner", f"--dbname={address}"]
+    options = [
+        "--exit-on-error",
+        "--single-transaction",
+        "--no-owner",
+        "--no-privileges",
+        f"--dbname={address}",
+    ]
     run_tool([program, *options, dump], environ)
     engine = create_engine(database_url)
     with engine.begin() as connection:

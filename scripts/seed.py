@@ -4,7 +4,7 @@ production.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 import click
 from sqlalchemy import exists, func, select
@@ -15,7 +15,7 @@ from scripts.demo_requests import put_into_line
 from scripts.environment import load_command_settings
 from shared.db import make_engine, transaction
 from shared.domain.permissions import Actor
-from shared.models import AuditLogEntry, Event, Organization, User
+from shared.models import Event, Organization, User
 from shared.services import audit_log
 from shared.services.events import create_event
 from shared.services.follows import follow
@@ -23,13 +23,12 @@ from shared.services.interests import add_interest
 from shared.services.organization_members import set_member
 from shared.services.organizations import create_organization
 from shared.services.passwords import Passwords
+from shared.services.production import DEMO_ACTION, holds_demo
 from shared.services.users import create_user, make_admin
 from shared.settings import Settings
 from shared.store.clock import read_clock
 from shared.store.events import find_event
 from shared.store.impressions import add_impressions
-
-_ACTION: Final = "demo.seed"
 
 
 class DemoRefusedError(Exception):
@@ -59,7 +58,7 @@ def seed(settings: Settings) -> bool:
     engine = make_engine(settings.database_url, pool_size=2)
     try:
         with transaction(engine) as session:
-            if _holds_demo(session):
+            if holds_demo(session):
                 return False
             users = _make_users(session, Passwords(settings))
             hosts = [users[host.email].id for host in HOSTS]
@@ -71,7 +70,7 @@ def seed(settings: Settings) -> bool:
         put_into_line(settings, engine, made, attendees)
         with transaction(engine) as session:
             audit_log.record(
-                session, actor_id=None, action=_ACTION, target_type="installation", target_id="demo"
+                session, actor_id=None, action=DEMO_ACTION, target_type="installation", target_id="demo"
             )
     finally:
         engine.dispose()
@@ -95,7 +94,7 @@ def demo_logins(settings: Settings) -> dict[str, str]:
     engine = make_engine(settings.database_url, pool_size=1)
     try:
         with transaction(engine) as session:
-            there = _holds_demo(session)
+            there = holds_demo(session)
     finally:
         engine.dispose()
     return {user.email: user.password for user in (ADMIN, *HOSTS, *ATTENDEES)} if there else {}
@@ -107,10 +106,6 @@ def refuse_demo(settings: Settings) -> None:
         raise DemoRefusedError(
             "this database holds the demo, whose passwords are public; use a fresh database"
         )
-
-
-def _holds_demo(session: Session) -> bool:
-    return bool(session.scalar(select(exists().where(AuditLogEntry.action == _ACTION))))
 
 
 def _find_user(session: Session, user: DemoUser) -> User | None:

@@ -77,11 +77,12 @@ def _run(stopping: threading.Event, *, workers: int, procfile: Path) -> None:
         settings = servers.start(settings)
         if not settings.secret_key:
             settings = replace(settings, secret_key=data_folder.make_secret(folder))
-        migrate(settings.database_url, partitions=settings.partitions)
+        migrate(servers.owner_url(settings), partitions=settings.partitions)
         logins = _seed(settings)
         if stopping.is_set():
             return
-        supervisor = Supervisor(_children(procfile, workers), environ=_environ(settings), directory=PROJECT)
+        environ = _environ(replace(settings, database_url=servers.application_url(settings)))
+        supervisor = Supervisor(_children(procfile, workers), environ=environ, directory=PROJECT)
         stack.callback(supervisor.stop)
         stack.callback(say, "up", "stopping")
         _watch(stopping, settings, servers, supervisor, logins)

@@ -28,6 +28,7 @@ from shared.line.look import look_at_workers
 from shared.services.health import check_readiness
 from shared.services.ledger_audit import audit_warnings, find_last_audit
 from shared.services.outbox import look_at_backlog, outbox_warnings
+from shared.services.production import role_warnings
 from shared.services.request_rates import rates_of
 
 blueprint = Blueprint("admin_health", __name__)
@@ -60,6 +61,7 @@ def admin_health() -> Response:
         require_actor(session, "admin")
         postgres = check_postgres(session)
         backlog, last_audit = look_at_backlog(session), find_last_audit(session)
+        role = role_warnings(session) if container.settings.is_production else {}
     found = check_redis(redis)
     problems, warnings = check_readiness(
         container.gate, redis, partitions=container.settings.partitions, pause=container.snapshots.pause
@@ -70,7 +72,7 @@ def admin_health() -> Response:
         "status": "unready" if problems else "ready",
         "version": _version(),
         "problems": dict(problems),
-        "warnings": {**warnings, **outbox_warnings(backlog), **audit_warnings(last_audit)},
+        "warnings": {**warnings, **role, **outbox_warnings(backlog), **audit_warnings(last_audit)},
         "postgres": postgres_document(postgres),
         "redis": redis_document(found) if isinstance(found, RedisHealth) else None,
         "outbox": outbox_document(backlog),

@@ -159,7 +159,10 @@ class AdminHealthDocument(StrictSchema):
         keys=fields.String(),
         values=fields.String(),
         required=True,
-        metadata={**about("As at `/readyz`, and those of the outbox and the nightly check."), "example": {}},
+        metadata={
+            **about("As at `/readyz`, and those of the outbox, the nightly check and the database role."),
+            "example": {},
+        },
     )
     postgres = fields.Nested(PostgresHealthDocument, required=True, metadata=about("PostgreSQL."))
     redis = fields.Nested(

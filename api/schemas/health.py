@@ -30,7 +30,7 @@ class ReadinessDocument(StrictSchema):
         values=fields.String(),
         required=True,
         metadata={
-            **about("What fails, by part: postgres, schema, redis, durability, installation, worker."),
+            **about("What fails, by part: postgres, schema, redis, durability, installation, demo, worker."),
             "example": {},
         },
     )

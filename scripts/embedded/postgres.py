@@ -50,6 +50,7 @@ _SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",
+    "log_min_error_statement": "panic",  # a statement that failed has people's addresses in it
 }
 
 
@@ -68,10 +69,10 @@ class EmbeddedPostgres:
         """SQLAlchemy's address of the database `guichet`."""
         return self.database_url(DATABASE)
 
-    def database_url(self, database: str) -> str:
-        """SQLAlchemy's address of any of the server's databases."""
+    def database_url(self, database: str, role: str = SUPERUSER) -> str:
+        """SQLAlchemy's address of any of the server's databases, for the superuser or another role."""
         host = quote(str(self._socket_dir), safe="/")
-        return f"postgresql+psycopg2://{SUPERUSER}@/{database}?host={host}&port={_PORT}"
+        return f"postgresql+psycopg2://{role}@/{database}?host={host}&port={_PORT}"
 
     @property
     def pids(self) -> list[int]:

@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from scripts.database_roles import APPLICATION, OWNER, make_roles
 from scripts.embedded.common import EmbeddedServerError
-from scripts.embedded.postgres import EmbeddedPostgres
+from scripts.embedded.postgres import DATABASE, EmbeddedPostgres
 from scripts.embedded.redis import EmbeddedRedis
+from scripts.environment import libpq_url
 from scripts.supervisor import say
 from shared.settings import Settings
 
@@ -46,13 +48,30 @@ class Servers:
         self._retry_at = 0.0
 
     def start(self, settings: Settings) -> Settings:
-        """Starts them and returns the settings with their addresses. Raises EmbeddedServerError."""
+        """Starts them and returns the settings with their addresses; PostgreSQL's is the superuser's. Raises
+        EmbeddedServerError.
+        """
         for server in self._servers.values():
             server.start()
         if self._postgres is not None:
             self._postgres.create_database()
+            make_roles(libpq_url(self._postgres.url))
             settings = replace(settings, database_url=self._postgres.url)
         return settings if self._redis is None else replace(settings, redis_url=self._redis.url)
+
+    def owner_url(self, settings: Settings) -> str:
+        """Where migrations go: as the owner of the tables on a server of ours, else as the settings say."""
+        return (
+            settings.database_url if self._postgres is None else self._postgres.database_url(DATABASE, OWNER)
+        )
+
+    def application_url(self, settings: Settings) -> str:
+        """What the processes are given: the application's role on a server of ours, else as the settings say."""
+        return (
+            settings.database_url
+            if self._postgres is None
+            else self._postgres.database_url(DATABASE, APPLICATION)
+        )
 
     def pids(self) -> dict[str, list[int]]:
         """Name → pids; empty for a server that is not ours."""

@@ -82,7 +82,7 @@ def check_postgres(session: Session) -> PostgresHealth:
     row = session.execute(
         text(
             "select current_setting('server_version') as version, current_setting('max_connections')::int as allowed,"
-            " (select count(*) from pg_stat_activity where backend_type = 'client backend') as connections,"
+            " (select sum(numbackends)::int from pg_stat_database) as connections,"
             " pg_database_size(current_database()) as size, current_setting('fsync') as fsync,"
             " current_setting('full_page_writes') as full_page_writes,"
             " current_setting('synchronous_commit') as synchronous_commit"

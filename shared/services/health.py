@@ -13,7 +13,7 @@ from shared.store.line_state import Pause
 def check_readiness(
     gate: LineGate, redis: "Redis", *, partitions: int, pause: Pause | None
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
-    """(problems, warnings) by part: postgres, schema, redis, durability, installation, worker are problems;
+    """(problems, warnings) by part: postgres, schema, redis, durability, installation, demo, worker are problems;
     what makes the line stand although everything is there (paused, suspended, a partition's trouble) and what
     was lost are warnings.
 

@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from shared.db import SCHEMA_VERSION, find_schema_version, transaction
 from shared.errors import UnavailableError
@@ -19,6 +20,7 @@ from shared.line import installation as line_installation
 from shared.line.installation import Installation
 from shared.questions import WAIT_SECONDS, Question
 from shared.services.durability import postgres_problems, redis_problems
+from shared.services.production import holds_demo, role_warnings
 from shared.settings import Settings
 from shared.store.line_state import forget_queued, get_installation, list_revocations
 
@@ -31,7 +33,7 @@ RECHECK_SECONDS: Final = 1.0  # a closed gate is looked at again this often, how
 @dataclass(frozen=True, slots=True)
 class GateState:
     """`problems` keep the gate closed, `warnings` do not. Parts: postgres, schema, redis, durability,
-    installation.
+    installation, demo.
     """
 
     installation: Installation | None = None
@@ -55,6 +57,7 @@ class LineGate:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._checked_at = float("-inf")
+        self._has_told_role = False
         self._of_postgres = Question("line-gate-postgres", self._ask_postgres)
 
     @property
@@ -133,6 +136,8 @@ class LineGate:
                     return GateState(None, problems, warnings)
                 self._durability(postgres_problems(session), problems, warnings)
                 installation = get_installation(session)
+                if self._settings.is_production:
+                    self._check_production(session, problems)
         except SQLAlchemyError as error:
             problems["postgres"] = f"PostgreSQL cannot be reached: {type(error).__name__}"
             return GateState(None, problems, warnings)
@@ -142,6 +147,17 @@ class LineGate:
                 f" {self._settings.partitions}; the number is fixed at the first migration"
             )
         return GateState(installation, problems, warnings)
+
+    def _check_production(self, session: Session, problems: dict[str, str]) -> None:
+        """Refuses the demo's database. A role that may do too much is told once a process: nobody outside needs to
+        know, `/api/admin/health` says it to admins.
+        """
+        if holds_demo(session):
+            problems["demo"] = "This database holds the demo, whose passwords are public; use a fresh one"
+        if not self._has_told_role:
+            self._has_told_role = True
+            for warning in role_warnings(session).values():
+                log.warning("database role", extra={"warning": warning})
 
     def _check_redis(
         self, problems: dict[str, str], warnings: dict[str, str], installation: Installation | None

@@ -12,8 +12,9 @@ import yaml
 
 from scripts.cli import COMMANDS
 from scripts.procfile import read_procfile
+from shared.secret_rules import DOCUMENTED_SECRETS
 from shared.services.durability import POSTGRES_SETTINGS, REDIS_SETTINGS
-from shared.settings import DOCUMENTED_SECRETS, Settings, load_settings, variable_name
+from shared.settings import Settings, load_settings, variable_name
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -24,7 +25,7 @@ ENVIRONMENT = {
     for match in re.finditer(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
 }
 # Variables that only docker-compose.yml reads.
-COMPOSE_ONLY = {"POSTGRES_PASSWORD"}
+COMPOSE_ONLY = {"POSTGRES_PASSWORD", "GUICHET_OWNER_PASSWORD", "GUICHET_APP_PASSWORD"}
 
 
 def assert_runs(command: list[str]) -> None:
@@ -57,7 +58,7 @@ class TestProcfile:
 
 class TestCompose:
     def test_has_the_processes_and_their_servers(self) -> None:
-        assert set(SERVICES) == {"postgres", "redis", "migrate", "api", "worker", "tasks"}
+        assert set(SERVICES) == {"postgres", "redis", "roles", "migrate", "api", "worker", "tasks"}
 
     @pytest.mark.parametrize("name", ["migrate", "api", "worker", "tasks"])
     def test_every_command_exists(self, name: str) -> None:
@@ -89,7 +90,23 @@ class TestCompose:
 
     @pytest.mark.parametrize("name", ["migrate", "api", "worker", "tasks"])
     def test_passes_only_variables_that_are_read(self, name: str) -> None:
-        assert set(SERVICES[name]["environment"]) <= {variable_name(field.name) for field in fields(Settings)}
+        given = SERVICES[name]["environment"]
+        assert {given.get(variable, "") for variable in COMPOSE_ONLY} == {""}
+        assert set(given) - COMPOSE_ONLY <= {variable_name(field.name) for field in fields(Settings)}
+
+    @pytest.mark.parametrize("name", ["api", "worker", "tasks"])
+    def test_gives_what_faces_the_network_the_application_role_alone(self, name: str) -> None:
+        """What stands in `.env` for others is emptied; the owner's address is the migration's."""
+        given = SERVICES[name]["environment"]
+        assert given["DATABASE_URL"].startswith("postgresql://guichet_app:${GUICHET_APP_PASSWORD")
+        assert set(given) >= COMPOSE_ONLY
+        assert "guichet_owner" not in str(given)
+
+    def test_migrates_as_the_owner_once_there_are_roles(self) -> None:
+        assert SERVICES["migrate"]["environment"]["DATABASE_URL"].startswith("postgresql://guichet_owner:")
+        assert SERVICES["migrate"]["depends_on"] == {"roles": {"condition": "service_completed_successfully"}}
+        for name in re.findall(r"/deploy/(\S+\.sql)", str(SERVICES["roles"]["entrypoint"])):
+            assert (ROOT / "deploy" / name.strip("',]")).is_file(), name
 
     def test_asks_for_variables_that_the_example_explains(self) -> None:
         asked = set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "docker-compose.yml").read_text()))
@@ -126,7 +143,15 @@ class TestExampleEnvironment:
 
     def test_holds_no_real_secret(self) -> None:
         assert ENVIRONMENT["GUICHET_SECRET_KEY"] in DOCUMENTED_SECRETS
-        assert ENVIRONMENT["POSTGRES_PASSWORD"] == ""
+        assert {ENVIRONMENT[name] for name in COMPOSE_ONLY} == {""}
+
+
+class TestAcceptedVulnerabilities:
+    def test_each_have_a_day_and_a_reason(self) -> None:
+        """What `make vulnerabilities` reads with awk."""
+        for line in (ROOT / "deploy" / "accepted-vulnerabilities.txt").read_text().splitlines():
+            if line and not line.startswith("#"):
+                assert re.fullmatch(r"[A-Z]+-[\w-]+ 20\d\d-\d\d-\d\d \S.{20,}", line), line
 
 
 class TestConstraints:
