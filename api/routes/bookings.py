@@ -217,6 +217,7 @@ def cancel(booking_id: uuid.UUID) -> Response:
     """Cancels a booking, through the line, and waits five seconds unless the client prefers otherwise."""
     identity = current_identity()
     load_body(_EMPTY)
+    key = idempotency_key()  # one that is none is refused before anything is written
     container = get_container()
     with transaction(container.engine) as session:
         actor = require_actor(session)
@@ -231,7 +232,7 @@ def cancel(booking_id: uuid.UUID) -> Response:
                 changes={"event_id": booking["event_id"]},  # asked for; the ledger has what came of it
                 request_id=g.request_id,
             )
-    if booking["status"] == "cancelled" and idempotency_key() is None:
+    if booking["status"] == "cancelled" and key is None:
         raise RefusedError("already_cancelled", booking=booking_document(booking))
     return submit_cancellation(
         container,
