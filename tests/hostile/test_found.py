@@ -5,6 +5,8 @@ import pytest
 
 from tests.conftest import make_settings
 from tests.factories import auth_header, make_event, make_user
+from tests.hostile.traces import Traces
+from tests.lines import LineDriver
 from tests.web_servers import gunicorn, send_raw
 
 LOG_IN = "/api/auth/login"
@@ -80,6 +82,25 @@ class TestAReadWithIfMatch:
             assert client.get(path, headers=asked).status_code == 304, path
             other = client.get(path, headers={**asked, "If-None-Match": '"other"'})
             assert (other.status_code, other.data) == (200, whole.data) or path == paths[-1], path
+
+
+class TestAnAdminsCancellationThatIsRefused:
+    def test_is_not_noted_when_its_key_is_none(self, app, client, settings, engine, redis_client):
+        event, guest, admin = make_event(engine), make_user(engine), make_user(engine, role="admin")
+        asked = {**auth_header(app, guest), "Prefer": "wait=0"}
+        client.post(f"/api/bookings/{event.id}/book", headers=asked)
+        driver = LineDriver(settings, engine)
+        driver.decide_all()
+        driver.close()
+        (booking,) = client.get("/api/bookings", headers=asked).json["items"]
+        traces = Traces(settings.database_url, redis_client)
+        refused = client.put(
+            f"/api/bookings/{booking['id']}/cancel",
+            headers={**auth_header(app, admin), "Idempotency-Key": "é"},
+        )
+        assert (refused.status_code, refused.json["code"]) == (400, "bad_request")
+        assert traces.read() == []
+        traces.close()
 
 
 @pytest.fixture(scope="module")
