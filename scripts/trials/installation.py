@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 from scripts.benches.processes import environment_of
 from scripts.benches.web import find_free_port
 from scripts.migrate import migrate
-from scripts.trials.operator import CAPACITIES, Operator
+from scripts.trials.faults.operator import CAPACITIES, Operator
 from scripts.trials.plan import Plan
 from scripts.trials.processes import Crew
 from scripts.trials.programme import Programme

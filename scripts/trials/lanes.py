@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
+from scripts.trials.faults.jobs import JobSpoiler, job_faults
+from scripts.trials.faults.operator import Operator, operator_faults
+from scripts.trials.faults.points import point_faults
+from scripts.trials.faults.processes import process_faults
+from scripts.trials.faults.servers import SERVER_FAULTS, left_out
 from scripts.trials.history import Fault
 from scripts.trials.injector import Injection, Lane
 from scripts.trials.installation import Installation
-from scripts.trials.job_faults import JobSpoiler, job_faults
-from scripts.trials.operator import Operator, operator_faults
 from scripts.trials.plan import Plan
-from scripts.trials.point_faults import point_faults
-from scripts.trials.process_faults import process_faults
-from scripts.trials.server_faults import SERVER_FAULTS, left_out
 from scripts.trials.site import Site
 
 # Seconds of peace between two faults of a lane. The three lanes overlap, so that most faults meet another one; servers

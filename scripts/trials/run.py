@@ -13,15 +13,15 @@ from typing import Final
 from scripts.trials.checker import Verdict, check
 from scripts.trials.crowd import opened_crowd
 from scripts.trials.evidence import load_evidence
+from scripts.trials.faults.operator import Operator
+from scripts.trials.faults.servers import left_out
 from scripts.trials.history import Fault, Trial, write_lines
 from scripts.trials.injector import Injector
 from scripts.trials.installation import Installation, opened_installation
 from scripts.trials.lanes import make_lanes
-from scripts.trials.operator import Operator
 from scripts.trials.people.order import Order
 from scripts.trials.plan import Plan
 from scripts.trials.second_opinion import audit_findings
-from scripts.trials.server_faults import left_out
 from shared.line.client import LineUnavailableError, ScriptRunner
 from shared.line.inspect import count_undecided
 

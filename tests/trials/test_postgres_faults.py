@@ -7,8 +7,8 @@ from contextlib import closing
 import psycopg2
 import pytest
 
-from scripts.trials.postgres_faults import POSTGRES_FAULTS
-from scripts.trials.server_faults import SERVER_FAULTS, left_out
+from scripts.trials.faults.postgres import POSTGRES_FAULTS
+from scripts.trials.faults.servers import SERVER_FAULTS, left_out
 from scripts.trials.servers.postgres import TrialPostgres
 from scripts.trials.site import Site, site
 from tests.conftest import _own_directory

@@ -8,8 +8,8 @@ import pytest
 from redis import Redis
 from redis.exceptions import NoScriptError
 
-from scripts.trials.redis_faults import REDIS_FAULTS
-from scripts.trials.server_faults import SERVER_FAULTS, left_out
+from scripts.trials.faults.redis import REDIS_FAULTS
+from scripts.trials.faults.servers import SERVER_FAULTS, left_out
 from scripts.trials.servers.redis import TrialRedis
 from scripts.trials.site import Site, site
 from tests.conftest import _own_directory

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Final
 
-from scripts.trials.deeds import Deed
+from scripts.trials.faults.deeds import Deed
+from scripts.trials.faults.network import network_faults, postgres_needle, redis_needle
+from scripts.trials.faults.postgres import POSTGRES_FAULTS
+from scripts.trials.faults.redis import REDIS_FAULTS
 from scripts.trials.history import Fault
-from scripts.trials.network_faults import network_faults, postgres_needle, redis_needle
-from scripts.trials.postgres_faults import POSTGRES_FAULTS
-from scripts.trials.redis_faults import REDIS_FAULTS
 from scripts.trials.site import Site
 
 Inject = Callable[[Site, random.Random], Fault]

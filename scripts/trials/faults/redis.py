@@ -4,8 +4,8 @@ import random
 import time
 from typing import Final
 
-from scripts.trials.clock_faults import jump
-from scripts.trials.deeds import Deed, Done, a_moment, outage
+from scripts.trials.faults.clock import jump
+from scripts.trials.faults.deeds import Deed, Done, a_moment, outage
 from scripts.trials.site import Site
 
 # Of lost writes; a disk's cache holds seconds, a backup may be older.

@@ -6,8 +6,8 @@ from typing import Final
 
 from psycopg2.errors import LockNotAvailable
 
-from scripts.trials.clock_faults import jump
-from scripts.trials.deeds import Deed, Done, a_moment, outage
+from scripts.trials.faults.clock import jump
+from scripts.trials.faults.deeds import Deed, Done, a_moment, outage
 from scripts.trials.site import Site
 
 _LOCKED_TABLES: Final = (

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from scripts.trials.deeds import Done, outage
+from scripts.trials.faults.deeds import Done, outage
 from scripts.trials.servers.clock import WallClock
 
 _JUMPS_SECONDS: Final = (0.5, 5.0, 60.0, 600.0, 3600.0)

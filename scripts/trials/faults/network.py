@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from scripts.trials.deeds import Deed, Done, outage
+from scripts.trials.faults.deeds import Deed, Done, outage
 from scripts.trials.proxy.client import Proxy
 from scripts.trials.proxy.door import Shut
 from scripts.trials.proxy.snares import Drops, Then

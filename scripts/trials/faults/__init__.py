@@ -1,0 +1,1 @@
+"""What a trial does to an installation, by what it is done to."""
