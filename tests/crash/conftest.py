@@ -47,20 +47,35 @@ def lives(settings: Settings) -> Iterator[Lives]:
 
 @pytest.fixture
 def sweep(desk: Desk, lives: Lives, settings: Settings, engine: Engine) -> Callable[..., list[str]]:
-    """Asks, lets a worker die at its first call, its second, … until one survives; recovers every time."""
+    """Asks, lets a worker die at its first call, its second, … until one survives; recovers and checks every time.
 
-    def run(ask: Callable[[], None], *, prelude: int = 0, **order: object) -> list[str]:
+    `prelude` are deaths of workers before it, at call `prelude_at`. Gives the calls at which somebody died: the last
+    life had none to die at, so these are all.
+    """
+
+    def run(
+        ask: Callable[[], object],
+        *,
+        check: Callable[[], object] = lambda: None,
+        before_recovery: Callable[[], object] = lambda: None,
+        prelude: int = 0,
+        prelude_at: int = 7,
+        **order: object,
+    ) -> list[str]:
         points: list[str] = []
         for at in itertools.count(1):
             ask()
             # Workers killed a moment ago still count as alive, and would be left a share of the partitions.
             desk.redis.delete(keys.LIVE_WORKERS)
             for _ in range(prelude):
-                assert lives.live(at=7, when="before", batches_only=True).killed_at is not None
+                first = lives.live(**{**order, "at": prelude_at, "when": "before", "batches_only": True})
+                assert first.killed_at is not None
                 desk.redis.delete(keys.LIVE_WORKERS)
             life = lives.live(at=at, **order)
+            before_recovery()
             recover(settings, engine)
             assert desk.count_undecided() == 0
+            check()
             if life.killed_at is None:
                 return points
             points.append(life.killed_at)

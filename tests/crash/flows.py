@@ -21,12 +21,12 @@ from shared.ids import uuid7
 from shared.line.accept import Accepted, Answer, NewRequest, Replayed
 from shared.line.client import API_SOCKET_TIMEOUT_SECONDS, make_redis
 from shared.line.inspect import count_undecided
-from shared.models import Event, User
+from shared.models import User
 from shared.services import control_requests, events
 from shared.services.line import LineClient
 from shared.services.line_gate import LineGate
 from shared.settings import Settings
-from tests.factories import make_event, make_users
+from tests.factories import make_event, make_user, make_users
 from tests.lines import LineDriver, await_that
 
 
@@ -57,12 +57,18 @@ class Desk:
 
     def open_events(self, count: int = 1, *, partition: int = 3, **fields: Any) -> list[int]:
         """Events on sale whose requests stand in line `partition`."""
-        found = []
-        while len(found) < count:
-            event: Event = make_event(self.engine, **fields)
-            if partition_of(event.id, self.settings.partitions) == partition:
-                found.append(event.id)
-        return found
+        host = self.host = self.host or make_user(self.engine, role="host")
+        return [
+            make_event(self.engine, host=host, **fields).id for _ in range(count) if self._skip_to(partition)
+        ]
+
+    def _skip_to(self, partition: int) -> int:
+        """The next event's id, which is of that partition."""
+        ((last,),) = self.query("select nextval('events_id_seq')")
+        following = range(last + 1, last + 1 + self.settings.partitions)
+        event_id = next(id_ for id_ in following if partition_of(id_, self.settings.partitions) == partition)
+        self.query("select setval('events_id_seq', :id, false)", id=event_id)
+        return event_id
 
     def send(self, event_id: int, kind: str = "book", user_id: int | None = None, **fields: Any) -> Answer:
         """One request into the line; what was accepted is remembered."""

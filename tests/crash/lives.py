@@ -1,57 +1,72 @@
-"""Lives of workers that die where a test says so."""
+"""Lives of processes that die where a test says so."""
 
 import contextlib
 import json
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from shared.settings import Settings
 from tests.lines import ROOT, environment_of
 
+TICK_SECONDS = 0.002
+
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """How a life ended: at which call, None when the worker survived and emptied the line."""
+    """How a life ended: at which call, None when it came to its end; then with what to say."""
 
     killed_at: str | None
+    answer: Any = None
 
 
 class Lives:
-    """A process that forks a worker for every order."""
+    """A process that forks another for every order."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self._process = process
 
-    def live(self, **order: Any) -> Life:
-        """One life, see `mortal_worker.py`: `at`, `when`, `batches_only`, `user`, `slice_size`, `offers_max`."""
+    def live(self, *, meanwhile: Callable[[], object] | None = None, **order: Any) -> Life:
+        """One life: at which call (`at`) and at which moment of it (`when`) it ends, and what else the program wants
+        to know. `meanwhile` is called again and again while it lasts.
+        """
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        killed_at = None
-        for line in self._process.stdout:
-            report = json.loads(line)
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        killed_at = answer = None
+        for report in self._reports(meanwhile):
             killed_at = report.get("at", killed_at)
+            answer = report.get("answer", answer)
             if "ending" in report:
                 assert report["ending"] == (0 if killed_at is None else -signal.SIGKILL), report
-                return Life(killed_at)
-        raise AssertionError("the process that forks workers has ended")
+                return Life(killed_at, answer)
+        raise AssertionError("the process that forks others has ended")
+
+    def _reports(self, meanwhile: Callable[[], object] | None) -> Iterator[dict[str, Any]]:
+        stdout = self._process.stdout
+        assert stdout is not None
+        while True:
+            while meanwhile is not None and not select.select([stdout], [], [], TICK_SECONDS)[0]:
+                meanwhile()
+            line = stdout.readline()
+            if not line:
+                return
+            yield json.loads(line)
 
 
 @contextlib.contextmanager
-def started_lives(settings: Settings) -> Iterator[Lives]:
-    """Workers with these settings, ended with the block."""
+def started_lives(settings: Settings, program: str = "tests.crash.mortal_worker") -> Iterator[Lives]:
+    """Lives of this program with these settings, ended with the block."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.crash.mortal_worker"],
+        [sys.executable, "-m", program],
         env=environment_of(settings),
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        bufsize=0,  # or a line that was read ahead would not wake select
     )
     try:
         yield Lives(process)

@@ -1,44 +1,19 @@
-"""Whoever is to be told is told once, whenever the task worker dies."""
+"""A fan-out whose task worker is killed in earnest goes on where it was; every single call: see the schedule's sweep."""
 
-import signal
-
-import pytest
 from sqlalchemy import text
 
 from shared.db import transaction
 from shared.services import outbox
-from tests.factories import make_event, make_users
+from tests.factories import make_event
 from tests.lines import await_that, worker_process
-from tests.telling import add_booking, tell, told
+from tests.telling import tell
 
 CHANGES = {"version": 2, "changes": {"venue": {"from": "a", "to": "b"}}}
-
-
-def fan_out(engine, people):
-    event = make_event(engine)
-    users = make_users(engine, people)
-    tell(engine)
-    for user in users:
-        add_booking(engine, event.id, user.id)
-    with transaction(engine) as session:
-        outbox.add(session, "event_changed", event_id=event.id, payload=CHANGES)
-    return users
 
 
 def count(engine, table):
     with transaction(engine) as session:
         return session.scalar(text(f"select count(*) from {table}"))
-
-
-@pytest.mark.parametrize(("moment", "told_by_then"), [("before", 0), ("after", 0), ("committed", 5)])
-def test_killed_around_the_commit(settings, engine, moment, told_by_then):
-    users = fan_out(engine, 5)
-    with worker_process(settings, "tests/crash/mortal_teller.py", moment) as process:
-        assert process.wait(60) == -signal.SIGKILL
-    assert count(engine, "notifications") == told_by_then
-    # PostgreSQL notices the lost connection in its own time: until then the message is still locked.
-    await_that(lambda: tell(engine) or not count(engine, "outbox"), what="an empty outbox")
-    assert [len(told(engine, user.id)) for user in users] == [1] * 5
 
 
 def test_the_task_worker_killed_in_the_middle_of_a_fan_out(settings, engine):
