@@ -46,6 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--hostile-seed", type=int, default=1, help="which ones")
     group.addoption("--hostile-shard", default="1/1", help="i/n: the i-th of n parts of them")
     group.addoption("--hostile-case", default="", help="one of them alone by its number, or I-J")
+    parser.addoption(
+        "--model-examples",
+        type=int,
+        default=None,
+        help="walks in tests/models, at random; without it a few, always the same",
+    )
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -59,6 +65,13 @@ def pytest_xdist_auto_num_workers() -> int:
 def contract_cases(pytestconfig: pytest.Config) -> int:
     """How many calls are made up for each actor."""
     count: int = pytestconfig.getoption("--contract-cases")
+    return count
+
+
+@pytest.fixture(scope="session")
+def model_examples(pytestconfig: pytest.Config) -> int | None:
+    """How many walks are made at random; None: those of every run."""
+    count: int | None = pytestconfig.getoption("--model-examples")
     return count
 
 
