@@ -9,6 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from scripts.database_roles import APPLICATION
+from scripts.embedded.postgres import DATABASE
 from scripts.trials.proxy.client import Proxy
 from scripts.trials.servers.clock import NoShimError, WallClock, build_shim
 from scripts.trials.servers.disk import NoDiskError, SmallDisk
@@ -47,8 +49,8 @@ class Site:
 
     @property
     def database_url(self) -> str:
-        """The processes' DATABASE_URL: through the proxy."""
-        return self.postgres_proxy.url(self.postgres.url)
+        """The processes' DATABASE_URL: through the proxy, as the application's role."""
+        return self.postgres_proxy.url(self.postgres.database_url(DATABASE, APPLICATION))
 
 
 @contextmanager
