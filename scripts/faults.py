@@ -1,6 +1,7 @@
 """`guichet faults`: seeded trials of a whole installation under load and under attack, each with a verdict."""
 
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -32,6 +33,13 @@ _MINUTES_MAX: Final = 24 * 60.0
 @click.option(
     "--workers", type=click.IntRange(1, 16), help="Booking workers; left out, two or four by the seed."
 )
+@click.option(
+    "--pace",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.01, 100),
+    help="How closely faults follow each other; at 0.5 twice the peace between them.",
+)
 @click.option("--only", "kinds", multiple=True, help="Faults whose kind contains this; may be repeated.")
 @click.option("--json", "json_path", help="Write the report there; - for standard output.")
 @click.option(
@@ -47,6 +55,7 @@ def command(
     trials: int,
     people: int,
     workers: int | None,
+    pace: float,
     kinds: tuple[str, ...],
     json_path: str | None,
     keep: Path | None,
@@ -57,10 +66,13 @@ def command(
     Everything runs on this machine, on servers of its own, and is gone afterwards. The same seed makes the same plan;
     the moments at which faults meet requests are the machine's.
     """
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # what is running is stopped, what is mounted is not left
     console = Console(stderr=json_path == "-")
     outcomes: list[Outcome] = []
     for number in range(seed, seed + trials):
-        plan = make_plan(seed=number, minutes=minutes, people=people, kinds=kinds, workers=workers)
+        plan = make_plan(seed=number, minutes=minutes, people=people, kinds=kinds, workers=workers, pace=pace)
         outcomes.append(_run(plan, console, keep, quiet=quiet))
         show_outcome(console, outcomes[-1])
         _write(outcomes, json_path)

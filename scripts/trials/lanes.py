@@ -35,15 +35,16 @@ def make_lanes(plan: Plan, installation: Installation, operator: Operator) -> li
     processes = process_faults(installation.crew) | point_faults(installation)
     line = operator_faults(operator) | job_faults(spoiler)
     return [
-        Lane("servers", _wanted(plan, servers), _SERVERS),
-        Lane("processes", _wanted(plan, processes), _PROCESSES),
-        Lane("line", _wanted(plan, line), _LINE),
+        _lane("servers", plan, servers, _SERVERS),
+        _lane("processes", plan, processes, _PROCESSES),
+        _lane("line", plan, line, _LINE),
     ]
+
+
+def _lane(name: str, plan: Plan, injections: Mapping[str, Injection], peace: tuple[float, float]) -> Lane:
+    wanted = {kind: inject for kind, inject in injections.items() if plan.wants(kind)}
+    return Lane(name, wanted, (peace[0] / plan.pace, peace[1] / plan.pace))
 
 
 def _inject(inject: Callable[[Site, random.Random], Fault], site: Site, chance: random.Random) -> Fault:
     return inject(site, chance)
-
-
-def _wanted(plan: Plan, injections: Mapping[str, Injection]) -> dict[str, Injection]:
-    return {kind: inject for kind, inject in injections.items() if plan.wants(kind)}

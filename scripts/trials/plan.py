@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Plan:
     """`people` act side by side, as `users`; `workers` decide. `door`: whether who asks for a sold-out event is
     refused at once, or stands in line like everybody else. `kinds`: only faults whose kind contains one of these words;
-    empty: all.
+    empty: all. `pace`: by how much shorter the peace between faults is than usual.
     """
 
     seed: int
@@ -20,6 +20,7 @@ class Plan:
     door: bool
     offer_seconds: int
     kinds: tuple[str, ...] = ()
+    pace: float = 1.0
 
     def wants(self, kind: str) -> bool:
         """Whether faults of this kind are part of the trial."""
@@ -27,7 +28,13 @@ class Plan:
 
 
 def make_plan(
-    *, seed: int, minutes: float, people: int, kinds: tuple[str, ...], workers: int | None = None
+    *,
+    seed: int,
+    minutes: float,
+    people: int,
+    kinds: tuple[str, ...],
+    workers: int | None = None,
+    pace: float = 1.0,
 ) -> Plan:
     """Two or four workers, few or many events, a door or none: by the seed."""
     chance = random.Random(f"{seed}:plan")  # noqa: S311 - a plan, no secret
@@ -42,4 +49,5 @@ def make_plan(
         door=chance.random() < 0.25,
         offer_seconds=chance.choice((3, 8, 30)),
         kinds=kinds,
+        pace=pace,
     )
