@@ -88,7 +88,8 @@ class Evidence:
     @cached_property
     def shaken(self) -> set[int]:
         """Events of touched jobs: what waited there with such a job may get another number than Redis gave it."""
-        return {call.said["event_id"] for job_id in self.touched for call in self.shown.get(job_id, ())}
+        seen = {call.said["event_id"] for job_id in self.touched for call in self.shown.get(job_id, ())}
+        return seen | {fault.event_id for fault in self.faults if fault.event_id is not None}
 
     def may_be_lost(self, job_id: str) -> bool:
         """Whether a declared loss may have taken the job: nobody saw it before the loss began or after it ended, or a

@@ -63,6 +63,7 @@ class Fault:
     `loses_since`: only where a fault throws away what Redis had acknowledged: requests accepted from then until
     `ended_at` may be lost, and only those. `spoilt`: jobs whose own hash in Redis the fault damaged or removed while
     they waited: these may be lost or decided `failed`, and what waited behind them may count on from an earlier number.
+    `event_id`: of the job that it hit, also when its client was never answered.
     """
 
     kind: str
@@ -72,6 +73,7 @@ class Fault:
     note: str = ""
     loses_since: float | None = None
     spoilt: list[str] = field(default_factory=list)
+    event_id: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -31,6 +32,15 @@ _DAMAGE: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A job in Redis. `event_id`: only of one that waits."""
+
+    partition: int
+    job_id: str
+    event_id: int | None = None
+
+
 class JobSpoiler:
     """Reaches into Redis beside the system, on a connection that no proxy stands before."""
 
@@ -50,22 +60,16 @@ class JobSpoiler:
         began, found = time.monotonic(), self._find_waiting(chance)
         name, value = chance.choice(_DAMAGE)
         if found is not None:
-            self._do(lambda: self._redis.hset(keys.job(found[1]), name, value))
+            self._do(lambda: self._redis.hset(keys.job(found.job_id), name, value))
         return _fault("job: damaged", found, began, f"{name}={value[:40]!r}", spoils=True)
 
     def evict_waiting(self, chance: random.Random) -> Fault:
         """A waiting job's hash is gone."""
-        began, found = time.monotonic(), self._find_waiting(chance)
-        if found is not None:
-            self._do(lambda: self._redis.delete(keys.job(found[1])))
-        return _fault("job: waiting, evicted", found, began, "", spoils=True)
+        return self._evict("job: waiting, evicted", self._find_waiting(chance), spoils=True)
 
     def evict_decided(self, chance: random.Random) -> Fault:
         """A decided job's hash is gone: the ledger still knows."""
-        began, found = time.monotonic(), self._find_finished(chance)
-        if found is not None:
-            self._do(lambda: self._redis.delete(keys.job(found[1])))
-        return _fault("job: decided, evicted", found, began, "")
+        return self._evict("job: decided, evicted", self._find_finished(chance), spoils=False)
 
     def put_alien(self, chance: random.Random) -> Fault:
         """A job that would end the process of a stock worker, or one with a megabyte of arguments."""
@@ -74,48 +78,57 @@ class JobSpoiler:
         call: list[Any] = chance.choice(
             (["os._exit", None, [1], {}], ["os.getpid", None, ["x" * _HUGE_BYTES], {}])
         )
-        with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.hset(
-                keys.job(job_id),
-                mapping={
-                    "data": orjson.dumps(call),
-                    "status": "queued",
-                    "enqueued_at": "2030-01-01T00:00:00Z",
-                },
-            )
-            pipeline.rpush(keys.queue(partition), job_id)
-            pipeline.execute()
-        return _fault("job: alien", (partition, job_id), began, str(call[0]), spoils=True)
+        fields: dict[Any, Any] = {
+            "data": orjson.dumps(call),
+            "status": "queued",
+            "enqueued_at": "2030-01-01T00:00:00Z",
+        }
+        self._do(lambda: self._redis.hset(keys.job(job_id), mapping=fields))
+        self._do(lambda: self._redis.rpush(keys.queue(partition), job_id))
+        return _fault("job: alien", Found(partition, job_id), began, str(call[0]), spoils=True)
 
-    def _deliver(self, kind: str, found: tuple[int, str] | None) -> Fault:
+    def _deliver(self, kind: str, found: Found | None) -> Fault:
         began = time.monotonic()
         if found is not None:
-            partition, job_id = found
-            self._do(lambda: self._redis.rpush(keys.queue(partition), job_id))
+            self._do(lambda: self._redis.rpush(keys.queue(found.partition), found.job_id))
         return _fault(kind, found, began, "")
+
+    def _evict(self, kind: str, found: Found | None, *, spoils: bool) -> Fault:
+        began = time.monotonic()
+        if found is not None:
+            self._do(lambda: self._redis.delete(keys.job(found.job_id)))
+        return _fault(kind, found, began, "", spoils=spoils)
 
     def _do(self, change: Callable[[], object]) -> None:
         """A server that is away makes it unknown whether this was done: as with anything that is done to it."""
         with suppress(RedisError):
             change()
 
-    def _find_waiting(self, chance: random.Random) -> tuple[int, str] | None:
-        """Partition and id of a job that waits at this moment; None when the line stays empty."""
+    def _find_waiting(self, chance: random.Random) -> Found | None:
+        """A job that waits at this moment; None when the line stays empty."""
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while time.monotonic() < deadline:
             partition = chance.randrange(self._partitions)
             with suppress(RedisError):
-                waiting: list[Any] = self._redis.lrange(keys.queue(partition), -20, -1)
-                if waiting:
-                    return partition, _text(chance.choice(waiting))
+                waiting: Any = self._redis.lrange(keys.queue(partition), -20, -1)
+                if waiting and (found := self._look_at(partition, _text(chance.choice(waiting)))):
+                    return found
         return None
 
-    def _find_finished(self, chance: random.Random) -> tuple[int, str] | None:
+    def _look_at(self, partition: int, job_id: str) -> Found | None:
+        """None for a job that is no longer there, or damaged already."""
+        data: Any = self._redis.hget(keys.job(job_id), "data")
+        try:
+            return Found(partition, job_id, int(orjson.loads(data or b"")[3]["event_id"]))
+        except (ValueError, LookupError, TypeError):
+            return None
+
+    def _find_finished(self, chance: random.Random) -> Found | None:
         partition = chance.randrange(self._partitions)
         with suppress(RedisError):
             finished: Any = self._redis.zrange(keys.finished(partition), -100, -1)
             if finished:
-                return partition, _text(chance.choice(finished))
+                return Found(partition, _text(chance.choice(finished)))
         return None
 
 
@@ -135,15 +148,13 @@ def job_faults(spoiler: JobSpoiler) -> dict[str, Callable[[random.Random], Fault
     }
 
 
-def _fault(
-    kind: str, found: tuple[int, str] | None, began: float, note: str, *, spoils: bool = False
-) -> Fault:
-    where = "" if found is None else f"partition {found[0]}, {note}".removesuffix(", ")
+def _fault(kind: str, found: Found | None, began: float, note: str, *, spoils: bool = False) -> Fault:
     return Fault(
         kind=kind,
-        target="" if found is None else found[1],
+        target="" if found is None else found.job_id,
         began_at=began,
         ended_at=time.monotonic(),
-        note=where,
-        spoilt=[found[1]] if found is not None and spoils else [],
+        note="" if found is None else f"partition {found.partition}, {note}".removesuffix(", "),
+        spoilt=[found.job_id] if found is not None and spoils else [],
+        event_id=None if found is None else found.event_id,
     )
