@@ -7,7 +7,9 @@ from typing import Any
 
 import orjson
 
-from shared.domain.requests import PayloadError, decode_payload
+from shared.clock import parse_rfc3339, rfc3339
+from shared.domain.requests import decode_payload
+from shared.ids import BIGINT_MAX
 from shared.line import keys
 from shared.line.client import AnswerUnknownError, LineUnavailableError, ScriptRunner, text_of
 from shared.line.installation import Installation
@@ -58,26 +60,33 @@ def find_job(
 
 
 def _line_job(job_id: uuid.UUID, reply: list[bytes]) -> LineJob | str:
+    """What is unreadable, whoever damaged it, is a job that the line does not know."""
     _, status, data, accepted_at, arrival, withdrawn, result = reply[:7]
     undecided = status in (b"queued", b"started")
     if not undecided and not result:
         return "absent"  # decided, but its result has gone: the ledger knows
     try:
-        payload = decode_payload(data)
-    except PayloadError:
+        return LineJob(
+            job_id=job_id,
+            payload=decode_payload(data),
+            accepted_at=rfc3339(parse_rfc3339(accepted_at.decode())),
+            arrival=_number(arrival),
+            withdrawn=withdrawn == b"1",
+            position=_number(reply[7]) if undecided else None,
+            ahead=_number(reply[8]) if undecided else None,
+            rate=float(reply[9]) if undecided and reply[9] else None,
+            result=None if undecided else orjson.loads(base64.b64decode(result)),
+            is_taken=status == b"started",
+        )
+    except ValueError:
         return "absent"
-    return LineJob(
-        job_id=job_id,
-        payload=payload,
-        accepted_at=accepted_at.decode(),
-        arrival=int(arrival),
-        withdrawn=withdrawn == b"1",
-        position=int(reply[7]) if undecided else None,
-        ahead=int(reply[8]) if undecided else None,
-        rate=float(reply[9]) if undecided and reply[9] else None,
-        result=None if undecided else orjson.loads(base64.b64decode(result)),
-        is_taken=status == b"started",
-    )
+
+
+def _number(text: bytes) -> int:
+    number = int(text)
+    if abs(number) > BIGINT_MAX:
+        raise ValueError("no number of the line is that great")
+    return number
 
 
 def forget_ghosts(runner: ScriptRunner, user_id: int) -> int:

@@ -52,6 +52,11 @@ TAMPERED: dict[str, Callable[[int, int], dict[str, Any]]] = {
     "somebody else's booking": lambda event, user: {"data": data(event, user, booking_id=str(uuid.uuid4()))},
     "a call-off": lambda event, user: {"data": data(event, user, kind="call_off")},
     "an object for a request id": lambda event, user: {"data": data(event, user, request_id={"a": "b"})},
+    "an empty list": lambda *_: {"data": "[]"},
+    "a list without a request": lambda *_: {"data": '["worker.jobs.decide",null,[],7]'},
+    "no running number": lambda *_: {"seq": "x"},
+    "no queue": lambda *_: {"origin": "nowhere"},
+    "a state that nobody knows": lambda *_: {"status": "deferred"},
 }
 
 
@@ -85,6 +90,23 @@ class TestTamperedJob:
         assert outcomes[first] == "confirmed"
         assert outcomes[last] == "confirmed"
         assert run_audit(settings, with_redis=False).findings == []
+
+    @pytest.mark.parametrize("what", TAMPERED)
+    def test_is_told_of_without_an_error(self, app, client, engine, redis_client, what):
+        user, admin, event = make_user(engine), make_user(engine, role="admin"), make_event(engine)
+        who, manager = auth_header(app, user), auth_header(app, admin)
+        job = client.post(f"/api/bookings/{event.id}/book", headers=who, json={}).json["job_id"]
+        redis_client.hset(keys.job(job), mapping=TAMPERED[what](event.id, user.id))
+        calls = {
+            "status": client.get(f"/api/bookings/status/{job}", headers=who),
+            "requests": client.get("/api/bookings/requests", headers=who),
+            "withdraw": client.delete(f"/api/bookings/status/{job}", headers=who),
+            "job": client.get(f"/api/admin/queue/jobs/{job}", headers=manager),
+            "jobs": client.get("/api/admin/queue/details?state=waiting", headers=manager),
+            "line": client.get(f"/api/events/{event.id}/line", headers=manager),
+            "stats": client.get("/api/admin/queue/stats", headers=manager),
+        }
+        assert {name: call.status_code for name, call in calls.items() if call.status_code >= 500} == {}
 
     def test_that_stands_twice_in_the_line_is_decided_once(self, engine, driver, settings):
         event, users = make_event(engine), make_users(engine, 2)

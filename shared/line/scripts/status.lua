@@ -22,14 +22,14 @@ if fields[1] == 'finished' or fields[1] == 'failed' then
   answer[7] = value
   return answer
 end
-local partition = string.match(fields[7], '(%d+)$')
-local ok, decoded = pcall(cjson.decode, fields[2])
-if not partition or not ok then return {'absent'} end
-local event_id = string.format('%.0f', decoded[4]['event_id'])
+-- A hash that somebody damaged is a job that nobody knows: the worker will set it aside.
+local partition, arrival, seq = string.match(fields[7], '(%d+)$'), tonumber(fields[4]), tonumber(fields[5])
+local readable, event_id = pcall(function() return string.format('%.0f', cjson.decode(fields[2])[4]['event_id']) end)
+if not (partition and arrival and seq and readable) then return {'absent'} end
 local running = redis.call('HMGET', line_prefix .. partition .. ':counters', 'decided', 'rate')
 local decided = tonumber(redis.call('HGET', line_prefix .. partition .. ':decided', event_id) or 0)
-local position = math.max(1, tonumber(fields[4]) - decided)
-local ahead = math.max(0, tonumber(fields[5]) - 1 - tonumber(running[1] or 0))
+local position = math.max(1, arrival - decided)
+local ahead = math.max(0, seq - 1 - tonumber(running[1] or 0))
 answer[7] = ''
 answer[8] = string.format('%.0f', position)
 answer[9] = string.format('%.0f', ahead)
