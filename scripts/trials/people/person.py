@@ -23,7 +23,7 @@ _SUCCESS_BELOW: Final = 300
 
 # How often a person does what. Most of an on-sale is booking; the rest is there to meet it.
 HABITS: Final = {
-    "book": 700,
+    "book": 1500,
     "book_twice_at_once": 15,
     "repeat": 50,
     "repeat_otherwise": 5,
