@@ -1,10 +1,14 @@
 """PostgreSQL's clock is set back, as by a fail-over to a machine whose clock is behind: no ledger goes back with it."""
 
+from collections.abc import Iterator
+
+import pytest
 from sqlalchemy import Engine, text
 
 from shared.db import transaction
 from shared.domain.permissions import Actor
 from shared.services import events
+from shared.settings import Settings
 from tests.crash.flows import Desk
 from tests.lines import LineDriver
 
@@ -39,50 +43,42 @@ def change(engine: Engine, event_id: int, **values: object) -> None:
         )
 
 
+@pytest.fixture
+def movable(desk: Desk, settings: Settings, engine: Engine) -> Iterator[LineDriver]:
+    """A worker whose database has a clock that can be set; an hour ahead."""
+    desk.execute(CLOCK)
+    desk.execute("update clock set ahead = '1 hour'")
+    engine.dispose()  # connections from before would go by the old one
+    driver = LineDriver(settings, engine)
+    yield driver
+    driver.close()
+
+
 class TestAClockThatIsSetBack:
-    def test_sets_no_ledger_back(self, desk: Desk, settings, engine: Engine) -> None:
+    def test_sets_no_ledger_back(self, desk: Desk, movable: LineDriver, engine: Engine) -> None:
         event = desk.open_events(1, capacity=4)[0]
-        desk.execute(CLOCK)
-        engine.dispose()
-        driver = LineDriver(settings, engine)
-        try:
-            desk.execute("update clock set ahead = '1 hour'")
-            desk.book_each(event)
-            driver.decide_all()
-            ahead = times(desk, event)[-1]
-            desk.execute("update clock set ahead = '-1 hour'")
-            change(engine, event, capacity=20)
-            desk.book_each(event)
-            driver.decide_all()
-            desk.call_off(event)
-            driver.decide_all()
-        finally:
-            driver.close()
+        desk.book_each(event)
+        movable.decide_all()
+        ahead = times(desk, event)[-1]
+        desk.execute("update clock set ahead = '-1 hour'")
+        change(engine, event, capacity=20)
+        desk.book_each(event)
+        movable.decide_all()
+        desk.call_off(event)
+        movable.decide_all()
         found = times(desk, event)
         assert found == sorted(found)
         assert found[-1] == ahead
         desk.assert_kept()
 
-    def test_that_catches_up_is_followed_again(self, desk: Desk, settings, engine: Engine) -> None:
+    def test_that_catches_up_is_followed_again(self, desk: Desk, movable: LineDriver) -> None:
         event = desk.open_events(1, capacity=40)[0]
-        desk.execute(CLOCK)
-        engine.dispose()
-        driver = LineDriver(settings, engine)
-        try:
-            desk.execute("update clock set ahead = '1 hour'")
-            desk.book_each(event)
-            driver.decide_all()
-            ahead = times(desk, event)[-1]
-            desk.execute("update clock set ahead = '2 hours'")
-            desk.book_each(event)
-            driver.decide_all()
-        finally:
-            driver.close()
+        desk.book_each(event)
+        movable.decide_all()
+        ahead = times(desk, event)[-1]
+        desk.execute("update clock set ahead = '2 hours'")
+        desk.book_each(event)
+        movable.decide_all()
         assert times(desk, event)[-1] > ahead
-        with engine.connect() as connection:
-            assert (
-                connection.execute(
-                    text("select last_decided_at from events where id = :id"), {"id": event}
-                ).scalar_one()
-                == times(desk, event)[-1]
-            )
+        (row,) = desk.query("select last_decided_at from events where id = :id", id=event)
+        assert row.last_decided_at == times(desk, event)[-1]

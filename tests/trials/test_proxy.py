@@ -19,21 +19,6 @@ from tests.trials.echoing import Echo, ask, call, read
 from tests.trials.watching import plain_postgres, plain_redis
 
 
-@pytest.fixture
-def echo(server_dir: Path) -> Iterator[Echo]:
-    path = server_dir / "echo.sock"
-    server = Echo(path)
-    yield server
-    server.close()
-    path.unlink()
-
-
-@pytest.fixture
-def proxy(echo: Echo) -> Iterator[Proxy]:
-    with Proxy(echo.path) as found:
-        yield found
-
-
 class TestProxy:
     def test_passes_a_megabyte_both_ways(self, proxy: Proxy, echo: Echo) -> None:
         data = bytes(range(256)) * 4096

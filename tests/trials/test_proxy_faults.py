@@ -2,37 +2,13 @@
 
 import socket
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from scripts.trials.proxy.client import Proxy
 from tests.lines import await_that
 from tests.trials.echoing import Echo, ask, call, read
-
-
-@pytest.fixture
-def echo(server_dir: Path) -> Iterator[Echo]:
-    path = server_dir / "echo.sock"
-    server = Echo(path)
-    yield server
-    server.close()
-    path.unlink()
-
-
-@pytest.fixture
-def proxy(echo: Echo) -> Iterator[Proxy]:
-    with Proxy(echo.path) as found:
-        yield found
-
-
-@pytest.fixture
-def client(proxy: Proxy) -> Iterator[socket.socket]:
-    with call(proxy) as found:
-        assert ask(found, b"hello") == b"hello"
-        yield found
 
 
 class TestDelay:

@@ -18,28 +18,6 @@ from tests.trials.echoing import Echo, ask, call, read
 from tests.trials.watching import plain_postgres, plain_redis
 
 
-@pytest.fixture
-def echo(server_dir: Path) -> Iterator[Echo]:
-    path = server_dir / "echo.sock"
-    server = Echo(path)
-    yield server
-    server.close()
-    path.unlink()
-
-
-@pytest.fixture
-def proxy(echo: Echo) -> Iterator[Proxy]:
-    with Proxy(echo.path) as found:
-        yield found
-
-
-@pytest.fixture
-def client(proxy: Proxy) -> Iterator[socket.socket]:
-    with call(proxy) as found:
-        assert ask(found, b"hello") == b"hello"
-        yield found
-
-
 class TestLostReply:
     def test_comes_after_the_server_heard_everything(
         self, proxy: Proxy, client: socket.socket, echo: Echo
