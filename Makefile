@@ -14,9 +14,10 @@ run: $(STAMP) ## starts everything (PORT=8000, data in .data); Ctrl-C stops it
 
 install: $(STAMP) ## makes .venv
 
-# Side by side, file by file: most of a crash test is waiting. How many at once: tests/conftest.py.
+# Side by side, file by file: most of a crash test is waiting. How many at once: tests/conftest.py. In the order of the
+# folders, so that the short files of tests/unit come last: the longest ones have few tests, and would be left over.
 test: $(STAMP) ## runs every test, on servers of their own
-	$(BIN)/python -m pytest tests -n auto --dist loadfile
+	$(BIN)/python -m pytest tests -n auto --dist loadfile --no-loadscope-reorder
 
 unit: $(STAMP) ## runs the tests that need no server
 	$(BIN)/python -m pytest tests/unit tests/architecture

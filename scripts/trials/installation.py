@@ -15,9 +15,8 @@ from sqlalchemy import Engine, text
 
 from scripts.benches.processes import environment_of
 from scripts.benches.web import find_free_port
-from scripts.database_roles import OWNER, make_roles
+from scripts.database_roles import OWNER
 from scripts.embedded.postgres import DATABASE
-from scripts.environment import libpq_url
 from scripts.migrate import migrate
 from scripts.trials.faults.operator import CAPACITIES, Operator
 from scripts.trials.plan import Plan
@@ -69,7 +68,6 @@ def opened_installation(plan: Plan, folder: Path) -> Iterator[Installation]:
     with ExitStack() as stack:
         site = stack.enter_context(opened_site(folder, seed=plan.seed))
         settings = _settings(plan, folder, site.postgres.url, site.redis.url)
-        make_roles(libpq_url(settings.database_url))
         migrate(site.postgres.database_url(DATABASE, OWNER), partitions=settings.partitions)
         engine = make_engine(settings.database_url, pool_size=2)
         stack.callback(engine.dispose)

@@ -9,8 +9,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
-from scripts.database_roles import APPLICATION
+from scripts.database_roles import APPLICATION, make_roles
 from scripts.embedded.postgres import DATABASE
+from scripts.environment import libpq_url
 from scripts.trials.proxy.client import Proxy
 from scripts.trials.servers.clock import NoShimError, WallClock, build_shim
 from scripts.trials.servers.disk import NoDiskError, SmallDisk
@@ -55,7 +56,7 @@ class Site:
 
 @contextmanager
 def site(folder: Path, *, seed: int = 0) -> Iterator[Site]:
-    """Both servers on fresh data below `folder`, the database `guichet` empty, both proxies passing."""
+    """Both servers on fresh data below `folder`, the database `guichet` empty, its roles made, both proxies passing."""
     folder = folder.resolve()
     missing: dict[str, str] = {}
     with ExitStack() as stack:
@@ -70,6 +71,7 @@ def site(folder: Path, *, seed: int = 0) -> Iterator[Site]:
         stack.callback(postgres.stop, "immediate")
         postgres.start()
         postgres.create_database()
+        make_roles(libpq_url(postgres.url))
         redis = TrialRedis(
             folder / "redis" / "data", clock=clocks.get("redis"), disk=disks.get("redis"), **_REDIS
         )

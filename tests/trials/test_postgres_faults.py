@@ -28,6 +28,7 @@ TABLES = """
 create table events (id int primary key);
 insert into events values (1);
 create table pages (page text);
+grant all on events, pages to guichet_app;
 """
 
 
