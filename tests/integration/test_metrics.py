@@ -382,7 +382,7 @@ class TestOutages:
         try:
             for _ in range(2):  # the second does not even ask: the first still waits
                 assert scrape(client)("line_up", part="redis") == 0
-                assert [thread.name for thread in threading.enumerate()].count("figures-redis") == 1
+                assert [thread.name for thread in threading.enumerate()].count("figures-redis") <= 1
         finally:
             os.kill(pid, signal.SIGCONT)
         await_that(lambda: scrape(client)("line_up", part="redis") == 1)
