@@ -13,10 +13,11 @@ import orjson
 from rich.console import Console
 
 from scripts.embedded.common import EmbeddedServerError
+from scripts.trials.errors import TrialError
 from scripts.trials.installation import USERS_FILE
 from scripts.trials.plan import Plan, make_plan
 from scripts.trials.report import outcome_document, show_outcome, show_summary
-from scripts.trials.run import Outcome, TrialError, run_trial
+from scripts.trials.run import Outcome, run_trial
 
 _IN_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - mkdtemp makes a directory that is ours alone
 _PEOPLE_MAX: Final = 2_000
@@ -66,9 +67,8 @@ def command(
     Everything runs on this machine, on servers of its own, and is gone afterwards. The same seed makes the same plan;
     the moments at which faults meet requests are the machine's.
     """
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # what is running is stopped, what is mounted is not left
+    # As by Ctrl-C: what runs is stopped, what is mounted is not left.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console(stderr=json_path == "-")
     outcomes: list[Outcome] = []
     for number in range(seed, seed + trials):

@@ -11,6 +11,7 @@ from typing import Final
 import orjson
 
 from scripts.procfile import PROJECT
+from scripts.trials.errors import TrialError
 from scripts.trials.people.order import Order
 
 # The last call may wait for its time-out, and then as long for its connection.
@@ -18,7 +19,7 @@ _END_SECONDS: Final = 60.0
 
 
 class Crowd:
-    """One process of people. Raises RuntimeError when it ended badly: a history with holes proves nothing."""
+    """One process of people."""
 
     def __init__(self, order: Order, folder: Path) -> None:
         path = folder / f"order-{order.seed}.json"
@@ -36,12 +37,14 @@ class Crowd:
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """Lets everybody finish what they are at."""
+        """Lets everybody finish what they are at. Raises TrialError when somebody did not: a history with holes proves
+        nothing.
+        """
         if self._process.stdin is not None:
             self._process.stdin.close()
         code = self._process.wait(_END_SECONDS)
         if code != 0:
-            raise RuntimeError(f"the people ended with code {code}")
+            raise TrialError(f"the people ended with code {code}")
 
     def kill(self) -> None:
         """Ends it at once."""

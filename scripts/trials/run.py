@@ -12,6 +12,7 @@ from typing import Final
 
 from scripts.trials.checker import Verdict, check
 from scripts.trials.crowd import opened_crowd
+from scripts.trials.errors import TrialError
 from scripts.trials.evidence import load_evidence
 from scripts.trials.faults.operator import Operator
 from scripts.trials.faults.servers import left_out
@@ -31,10 +32,6 @@ _TOLD_SECONDS: Final = 120.0
 _LOOK_SECONDS: Final = 0.05
 
 Say = Callable[[str], None]
-
-
-class TrialError(Exception):
-    """The trial itself went wrong: it proves nothing."""
 
 
 @dataclass(slots=True)

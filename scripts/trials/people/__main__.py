@@ -21,18 +21,18 @@ from scripts.trials.people.person import Person, World
 _FLUSH_SECONDS: Final = 0.5
 
 
-def run(order: Order) -> None:
-    """Everybody acts until the end; then the last calls are answered and written."""
+def run(order: Order) -> bool:
+    """Everybody acts until the end; then the last calls are answered and written. Whether all came so far."""
     noted: list[Call] = []
     world = World(parse_target(order.base_url), noted.append)
     users = [_user(line) for line in Path(order.users).read_text().splitlines()]
     shares = [users[number :: order.people] for number in range(order.people)]
-    group = Group()
+    group, everybody = Group(), []
     with Path(order.calls).open("ab") as file:
         _refresh(world, order.events)
         for number, share in enumerate(shares):
             person = Person(world, share, random.Random(f"{order.seed}:{number}"))  # noqa: S311 - a load, no secret
-            group.spawn(person.live)
+            everybody.append(group.spawn(person.live))
         ending = gevent.spawn(_await_end, world, order.seconds_max)
         while len(group):
             group.join(timeout=_FLUSH_SECONDS)
@@ -41,6 +41,7 @@ def run(order: Order) -> None:
             file.flush()
             noted.clear()
         ending.kill()
+    return all(person.successful() for person in everybody)
 
 
 def _user(line: str) -> tuple[int, str]:
@@ -63,5 +64,4 @@ def _await_end(world: World, seconds_max: float) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trial ends us, in its order
-    run(Order(**orjson.loads(Path(sys.argv[1]).read_bytes())))
-    os._exit(0)
+    os._exit(0 if run(Order(**orjson.loads(Path(sys.argv[1]).read_bytes()))) else 1)
