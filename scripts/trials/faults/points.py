@@ -56,13 +56,16 @@ def point_faults(installation: Installation) -> dict[str, Callable[[random.Rando
 
 
 def _kill_at(installation: Installation, kind: str, point: Point) -> Fault:
-    began, proxy = time.monotonic(), _proxy(installation.site, point)
+    proxy = _proxy(installation.site, point)
     drop = proxy.drop_request if point.side == "before" else proxy.drop_reply
-    name = drop(point.needle, then="hang")
-    killed = ""
-    if proxy.await_hit(name, _PATIENCE_SECONDS):
-        killed = ", ".join(filter(None, (_kill_owner(installation, port) for port in proxy.caught(name))))
-    proxy.forget(name)
+    with installation.site.turns[
+        f"{point.server}_proxy"
+    ]:  # another fault's healing would let the process go on
+        began, killed = time.monotonic(), ""
+        name = drop(point.needle, then="hang")
+        if proxy.await_hit(name, _PATIENCE_SECONDS):
+            killed = ", ".join(filter(None, (_kill_owner(installation, port) for port in proxy.caught(name))))
+        proxy.forget(name)
     return Fault(
         kind=kind, target=killed, began_at=began, ended_at=time.monotonic(), note=killed or "not reached"
     )
