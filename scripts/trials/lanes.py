@@ -1,7 +1,6 @@
 """Which faults a trial injects side by side."""
 
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -10,11 +9,9 @@ from scripts.trials.faults.operator import Operator, operator_faults
 from scripts.trials.faults.points import point_faults
 from scripts.trials.faults.processes import process_faults
 from scripts.trials.faults.servers import SERVER_FAULTS, left_out
-from scripts.trials.history import Fault
 from scripts.trials.injector import Injection, Lane
 from scripts.trials.installation import Installation
 from scripts.trials.plan import Plan
-from scripts.trials.site import Site
 
 # Seconds of peace between two faults of a lane. The three lanes overlap, so that most faults meet another one; servers
 # get the longest peace, for while one is away nobody books.
@@ -28,7 +25,7 @@ def make_lanes(plan: Plan, installation: Installation, operator: Operator) -> li
     spoiler = JobSpoiler(installation.redis, installation.settings.partitions)
     missing = left_out(installation.site)
     servers = {
-        kind: partial(_inject, inject, installation.site)
+        kind: partial(inject, installation.site)
         for kind, inject in SERVER_FAULTS.items()
         if kind not in missing
     }
@@ -44,7 +41,3 @@ def make_lanes(plan: Plan, installation: Installation, operator: Operator) -> li
 def _lane(name: str, plan: Plan, injections: Mapping[str, Injection], peace: tuple[float, float]) -> Lane:
     wanted = {kind: inject for kind, inject in injections.items() if plan.wants(kind)}
     return Lane(name, wanted, (peace[0] / plan.pace, peace[1] / plan.pace))
-
-
-def _inject(inject: Callable[[Site, random.Random], Fault], site: Site, chance: random.Random) -> Fault:
-    return inject(site, chance)
