@@ -111,14 +111,7 @@ def _document(found: dict[str, Measurement], *, quick: bool, seconds: float) -> 
             "python": platform.python_version(),
             "system": platform.platform(),
         },
-        "measurements": {
-            name: {
-                "figures": [figure.document() for figure in measurement.figures],
-                "violations": measurement.violations,
-                "audited_rows": measurement.audited_rows,
-            }
-            for name, measurement in found.items()
-        },
+        "measurements": {name: measurement.document() for name, measurement in found.items()},
     }
 
 

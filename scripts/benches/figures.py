@@ -1,10 +1,11 @@
 """What a measurement says: figures with the bar they should reach."""
 
-import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from scripts.benches.series import Curve, Distribution, ranked
 
 PASS = "PASS"  # noqa: S105 - a verdict
 FALLS_SHORT = "FALLS SHORT"
@@ -51,12 +52,24 @@ class Figure:
 @dataclass(slots=True)
 class Measurement:
     """What one measurement found. `violations` are broken promises, each one sentence: the only reason for
-    which a bench fails.
+    which a bench fails. `distributions` and `curves` are what the page draws beside the figures.
     """
 
     figures: list[Figure] = field(default_factory=list)
     violations: list[str] = field(default_factory=list)
     audited_rows: int = 0
+    distributions: list[Distribution] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """The measurement as JSON values."""
+        return {
+            "figures": [figure.document() for figure in self.figures],
+            "violations": self.violations,
+            "audited_rows": self.audited_rows,
+            "distributions": [distribution.document() for distribution in self.distributions],
+            "curves": [curve.document() for curve in self.curves],
+        }
 
 
 def median(values: Sequence[float]) -> float:
@@ -66,8 +79,7 @@ def median(values: Sequence[float]) -> float:
 
 def percentile(values: Sequence[float], share: float) -> float:
     """The smallest value that at least `share` of all do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+    return ranked(sorted(values), share)
 
 
 def spread(values: Sequence[float], digits: int = 0) -> str:
