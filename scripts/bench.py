@@ -144,7 +144,14 @@ def _row(figure: Figure) -> tuple[str, ...]:
     colours = {PASS: "[green]PASS[/green]", FALLS_SHORT: "[yellow]FALLS SHORT[/yellow]", "": ""}
     bar = "" if figure.bar is None else f"{'≤' if figure.at_most else '≥'} {_number(figure.bar, figure.unit)}"
     ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
-    return figure.what, _number(figure.value, figure.unit), bar, ratio, colours[figure.verdict], figure.note
+    return (
+        figure.what,
+        _number(figure.value, figure.unit),
+        bar,
+        ratio,
+        colours[figure.verdict],
+        figure.circumstances,
+    )
 
 
 def _number(value: float, unit: str) -> str:

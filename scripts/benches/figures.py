@@ -9,11 +9,16 @@ from scripts.benches.series import Curve, Distribution, ranked
 
 PASS = "PASS"  # noqa: S105 - a verdict
 FALLS_SHORT = "FALLS SHORT"
+# A load that uses more of its core than this may be what limits the rate.
+BUSY_CLIENT = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One measured value. Without a bar it is only worth knowing; `at_most` turns the bar into a ceiling."""
+    """One measured value. Without a bar it is only worth knowing; `at_most` turns the bar into a ceiling.
+
+    `client_cpu` is the part of one core that the busiest process of the load used.
+    """
 
     what: str
     value: float
@@ -21,6 +26,17 @@ class Figure:
     bar: float | None = None
     at_most: bool = False
     note: str = ""
+    client_cpu: float | None = None
+
+    @property
+    def circumstances(self) -> str:
+        """The note, and what the load itself used, with a warning when it may have been the bottleneck."""
+        if self.client_cpu is None:
+            return self.note
+        client = f"client {self.client_cpu:.2f} of a core"
+        if self.client_cpu > BUSY_CLIENT:
+            client += ": it may be the bottleneck"
+        return f"{self.note}; {client}" if self.note else client
 
     @property
     def ratio(self) -> float | None:
@@ -46,6 +62,7 @@ class Figure:
             "ratio": None if ratio is None else round(ratio, 4),
             "verdict": self.verdict or None,
             "note": self.note,
+            "client_cpu": None if self.client_cpu is None else round(self.client_cpu, 3),
         }
 
 

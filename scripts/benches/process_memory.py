@@ -5,7 +5,7 @@ from scripts.benches.installation import Installation, Laboratory
 from scripts.benches.processes import Process, resident_megabytes
 from scripts.benches.web import Web
 
-BAR_MEGABYTES = 120
+BAR_MEGABYTES = 90
 CONNECTIONS = 64
 
 

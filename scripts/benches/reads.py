@@ -1,7 +1,7 @@
 """What everybody sees alike, given from memory: a list and an event over HTTP, against a route that does nothing."""
 
 from scripts.benches.figures import Figure, Measurement, median, percentile, spread
-from scripts.benches.http_load import Outcome, get_request
+from scripts.benches.http_load import Outcome, busiest, get_request
 from scripts.benches.installation import Laboratory
 from scripts.benches.processes import CpuMeter, cpu_note
 
@@ -48,9 +48,16 @@ def measure(laboratory: Laboratory) -> Measurement:
                 bar=None if name.startswith(" ") else BAR_PER_SECOND,
                 note=f"{spread(rates)}; {median(times):.2f} × no-op;"
                 f" p99 {percentile(latencies, 0.99):.0f} ms; {cpu[name]}",
+                client_cpu=busiest(outcomes[name]),
             )
         )
     measurement.figures.append(
-        Figure(what="  no-op route", value=median(noops), unit="/s", note=f"{spread(noops)}; {cpu['noop']}")
+        Figure(
+            what="  no-op route",
+            value=median(noops),
+            unit="/s",
+            note=f"{spread(noops)}; {cpu['noop']}",
+            client_cpu=busiest(outcomes["noop"]),
+        )
     )
     return measurement

@@ -3,7 +3,7 @@
 from scripts.benches.figures import Figure, Measurement
 from scripts.benches.installation import Installation, Laboratory
 
-BAR_BYTES = 1_500
+BAR_BYTES = 750
 
 
 def measure(laboratory: Laboratory) -> Measurement:

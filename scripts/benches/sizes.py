@@ -9,9 +9,11 @@ USERS_MIN = 8
 class Sizes:
     """Counts of requests, but `rounds`: how often a measurement and its reference take turns."""
 
-    rounds: int = 3
+    rounds: int = 5
     decisions: int = 50_000
-    stock_jobs: int = 1_500
+    stock_jobs: int = 1_000
+    stock_forks: int = 150  # jobs of the worker that forks for each
+    alone_bookings: int = 4_000  # by PostgreSQL alone, in each of its ways
     accepts: int = 15_000
     end_to_end: int = 10_000
     depth: int = 50_000
@@ -31,7 +33,9 @@ FULL = Sizes()
 QUICK = Sizes(
     rounds=1,
     decisions=20_000,
-    stock_jobs=600,
+    stock_jobs=300,
+    stock_forks=40,
+    alone_bookings=1_500,
     accepts=8_000,
     end_to_end=10_000,
     depth=20_000,

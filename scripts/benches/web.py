@@ -3,6 +3,7 @@
 import http.client
 import secrets
 import socket
+from collections.abc import Sequence
 from contextlib import closing
 
 from scripts.benches import http_load
@@ -28,12 +29,31 @@ class Web:
             self.port, path, token=token, key=key, body=b'{"tickets":1}', prefer=prefer
         )
 
+    def poll(self, token: str) -> bytes:
+        """A look at the status of a job that is not known yet: see `http_load.Plan.polls`."""
+        path = f"/api/bookings/status/{http_load.JOB_PLACE.decode()}"
+        return http_load.get_request(self.port, path, f"Authorization: Bearer {token}")
+
     def load(
-        self, requests: list[bytes], *, connections: int, pause_seconds: float = 0.0
+        self,
+        requests: Sequence[bytes],
+        *,
+        connections: int,
+        pause_seconds: float = 0.0,
+        due: Sequence[float] = (),
+        polls: Sequence[bytes] = (),
     ) -> http_load.Outcome:
-        """Sends the requests from a process of its own; raises BenchError when one was not 2xx."""
+        """Sends the requests from a process of its own; raises BenchError when one was not 2xx.
+
+        The arguments are those of `http_load.Plan`.
+        """
         plan = http_load.Plan(
-            port=self.port, connections=connections, requests=requests, pause_seconds=pause_seconds
+            port=self.port,
+            connections=connections,
+            requests=requests,
+            pause_seconds=pause_seconds,
+            due=due,
+            polls=polls,
         )
         outcome = http_load.run_apart(plan)
         if outcome.refusal:
