@@ -13,7 +13,7 @@ from api.rate_limits import RateLimits
 from api.readiness import Readiness
 from api.waiting import DecisionHub
 from shared.db import Engine, make_engine
-from shared.line.client import API_SOCKET_TIMEOUT_SECONDS, make_redis
+from shared.line.client import make_redis
 from shared.metrics.sharing import SharedFigures
 from shared.services.event_snapshots import EventSnapshots
 from shared.services.health import check_readiness
@@ -78,7 +78,9 @@ def make_container(settings: Settings) -> Container:
     """Builds everything; connects to nothing yet."""
     engine = make_engine(settings.database_url, pool_size=settings.database_pool_size)
     redis = make_redis(
-        settings.redis_url, max_connections=REDIS_CONNECTIONS_MAX, socket_timeout=API_SOCKET_TIMEOUT_SECONDS
+        settings.redis_url,
+        max_connections=REDIS_CONNECTIONS_MAX,
+        socket_timeout=settings.redis_timeout_seconds,
     )
     gate = LineGate(settings, engine, redis)
     snapshots = EventSnapshots(engine)
@@ -100,7 +102,7 @@ def make_container(settings: Settings) -> Container:
         console_redis=make_redis(
             settings.redis_url,
             max_connections=CONSOLE_CONNECTIONS_MAX,
-            socket_timeout=API_SOCKET_TIMEOUT_SECONDS,
+            socket_timeout=settings.redis_timeout_seconds,
         ),
         readiness=Readiness(
             lambda: check_readiness(gate, redis, partitions=settings.partitions, pause=snapshots.pause)

@@ -94,6 +94,7 @@ class Settings:
     console_writable: bool = False  # whether /rq may change background tasks
     metrics_token: str = ""  # what a scraper shows; empty: only private addresses may scrape
     database_pool_size: int = 8  # per API process
+    redis_timeout_seconds: float = 1.0  # how long an API process waits for an answer of Redis
 
     @property
     def is_production(self) -> bool:
@@ -142,7 +143,7 @@ _MAY_BE_ZERO = frozenset(
     {"trusted_proxy_hops", "cancel_until_seconds", "port", "audit_hour", "read_cache_seconds"}
 )
 # What is shown of an event is never behind by more than a second: a promise.
-_AT_MOST = {"audit_hour": 23, "read_cache_seconds": 1}
+_AT_MOST = {"audit_hour": 23, "read_cache_seconds": 1, "redis_timeout_seconds": 30}
 
 
 def variable_name(field_name: str) -> str:

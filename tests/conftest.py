@@ -215,7 +215,7 @@ def own_redis() -> Iterator[EmbeddedRedis]:
 @pytest.fixture
 def own_settings(own_postgres: EmbeddedPostgres, own_redis: EmbeddedRedis, tmp_path: Path) -> Settings:
     """Settings on servers of the test's own, for tests that crash them."""
-    return make_settings(own_postgres.url, own_redis.url, tmp_path)
+    return make_settings(own_postgres.url, own_redis.url, tmp_path, redis_timeout_seconds=1.0)
 
 
 def make_settings(database_url: str, redis_url: str, data_dir: Path, **fields: Any) -> Settings:
@@ -232,6 +232,7 @@ def make_settings(database_url: str, redis_url: str, data_dir: Path, **fields: A
         "poll_rate_per_second": 1_000_000,
         "export_rate_per_hour": 1_000_000,
         "read_cache_seconds": 0.0,  # tests write behind the API's back
+        "redis_timeout_seconds": 15.0,  # a busy machine may stop a server for a second
         "port": 0,
     }
     return Settings(
@@ -241,7 +242,7 @@ def make_settings(database_url: str, redis_url: str, data_dir: Path, **fields: A
 
 def connect_redis(url: str) -> Redis:
     """A client that never repeats a command by itself."""
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=5)
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=15)
 
 
 def _in_memory() -> str | None:

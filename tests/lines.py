@@ -11,7 +11,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
-import psycopg2
 from psycopg2.errors import UniqueViolation
 from redis import Redis
 from sqlalchemy import Engine
@@ -37,7 +36,7 @@ class LineDriver:
         gate.check()
         self.installation = gate.installation()
         self.batches = BatchRunner(settings, self.runner, worker_name=name)
-        self.session = ClaimSession(settings.database_url, name)
+        self.session = open_patient_session(settings, name)
 
     def claim(self, *partitions: int) -> list[int]:
         """Claims and fences the partitions (all of them when none is named) that are free."""
@@ -58,21 +57,12 @@ class LineDriver:
 
     def decide_all(self) -> int:
         """Everything that waits in the held partitions; returns how many requests were decided."""
-        self._speak()
         self.claim()
         decided = 0
         for partition in sorted(self.session.held):
             while isinstance(done := self._decide_again(partition), int):
                 decided += done
         return decided
-
-    def _speak(self) -> None:
-        """A worker pings; a test on a busy machine may be silent until PostgreSQL ends its session: a new one then."""
-        try:
-            self.session.ping()
-        except psycopg2.Error:
-            self.session.close()
-            self.session = ClaimSession(self.settings.database_url, self.name)
 
     def _decide_again(self, partition: int) -> int | str:
         """What the worker's loop does when a request turns out to be decided already: look again."""
@@ -88,7 +78,14 @@ class LineDriver:
         self.redis.close()
 
 
-def await_that(condition: Callable[[], T], *, seconds: float = 20.0, what: str = "the condition") -> T:
+def open_patient_session(settings: Settings, name: str) -> ClaimSession:
+    """A claim session that PostgreSQL lets be silent: a worker pings, a test on a busy machine does not."""
+    session = ClaimSession(settings.database_url, name)
+    session.cursor.execute("set idle_session_timeout = 0; set idle_in_transaction_session_timeout = 0")
+    return session
+
+
+def await_that(condition: Callable[[], T], *, seconds: float = 60.0, what: str = "the condition") -> T:
     """Waits until `condition` gives something true, and returns it."""
     deadline = time.monotonic() + seconds
     while True:

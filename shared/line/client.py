@@ -24,7 +24,6 @@ from shared.metrics.families import REDIS_OPERATIONS
 
 # Below the claim session's idle time-out (3 s): a hung Redis must not cost a worker its claim.
 SOCKET_TIMEOUT_SECONDS: Final = 2.5
-API_SOCKET_TIMEOUT_SECONDS: Final = 1.0
 CONNECT_TIMEOUT_SECONDS: Final = 1.0
 
 Argument = str | bytes | int | float

@@ -83,7 +83,7 @@ class TestAMarkDuringABatch:
 
         while_deciding(monkeypatch, begin_to_mark)
         driver.decide(PARTITION)
-        drained = marking[0].result(timeout=10)
+        drained = marking[0].result(timeout=60)
         assert (drained.up_to_arrival, drained.undecided) == (5, 2)
         desk.book(event, desk.users[5])
         driver.decide_all()
@@ -97,7 +97,7 @@ class TestAMarkDuringABatch:
         marking: list[Future[Drained]] = []
         while_deciding(monkeypatch, lambda: marking.append(pool.submit(set_mark, engine, end, event)))
         driver.decide(PARTITION)
-        drained = marking[0].result(timeout=10)
+        drained = marking[0].result(timeout=60)
         assert (drained.undecided, drained.job_id) == (0, None)
         assert outcomes(desk, event) == [CONFIRMED] * 3
         desk.assert_kept()
@@ -123,7 +123,7 @@ class TestABatchDuringAMark:
             drain(session, end, event_id=event, reason="Rain", actor_id=None)
             deciding = pool.submit(driver.decide, PARTITION)
             await_that(lambda: count_waiting_for_locks(engine), what="the batch to wait")
-        assert deciding.result(timeout=10) == 3
+        assert deciding.result(timeout=60) == 3
         assert outcomes(desk, event) == [WITHDRAWN] * 3
         desk.assert_kept()
 

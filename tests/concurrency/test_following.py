@@ -66,7 +66,7 @@ class TestASaleThatOpens:
             waits(engine)
             opening.sales_open_at = utc_now() - timedelta(seconds=1)
         with pytest.raises(RefusedError, match="sales_open"):
-            asking.result(timeout=10)
+            asking.result(timeout=60)
         assert count(engine, Interest) == 0
 
     def test_waits_for_who_has_asked_a_moment_ago(self, engine, event, pool):
@@ -80,7 +80,7 @@ class TestASaleThatOpens:
             interests.add_interest(session, found, actor=Actor(make_user(engine).id, "attendee"))
             opening = pool.submit(open_and_list)
             waits(engine)
-        assert opening.result(timeout=10) == 1
+        assert opening.result(timeout=60) == 1
 
 
 class TestAnAccountThatIsClosed:
@@ -96,7 +96,7 @@ class TestAnAccountThatIsClosed:
             )
             waits(engine)
         with pytest.raises(GuichetError, match="unauthenticated"):
-            asking.result(timeout=10)
+            asking.result(timeout=60)
         assert count(engine, table) == 0
 
     def test_is_not_followed_any_more(self, engine, settings, pool):
@@ -106,7 +106,7 @@ class TestAnAccountThatIsClosed:
             following = pool.submit(follow, engine, host, make_user(engine))
             waits(engine)
         with pytest.raises(NotFoundError, match="host_not_found"):
-            following.result(timeout=10)
+            following.result(timeout=60)
         assert count(engine, Follow) == 0
 
     def test_does_not_wait_for_another_that_follows_it_and_is_closed_too(self, engine, settings, pool):
@@ -121,7 +121,7 @@ class TestAnAccountThatIsClosed:
         follow(engine, bob, ada)
         with transaction(engine) as session:
             close(session, ada, settings)
-            pool.submit(close_other).result(timeout=10)
+            pool.submit(close_other).result(timeout=60)
         assert count(engine, Follow) == 0
 
     def test_would_be_without_the_lock(self, engine, settings, event, pool, monkeypatch):
@@ -130,5 +130,5 @@ class TestAnAccountThatIsClosed:
         user = make_user(engine)
         with transaction(engine) as session:
             close(session, user, settings)
-            pool.submit(ask, engine, event, user).result(timeout=10)
+            pool.submit(ask, engine, event, user).result(timeout=60)
         assert count(engine, Interest) == 1

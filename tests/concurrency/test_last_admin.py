@@ -51,7 +51,7 @@ def test_one_stays(engine, settings, pool, second):
         other = pool.submit(again, who=bob.id, by=ada.id)
         await_that(lambda: count_waiting_for_locks(engine) == 1, what="the second to wait for the first")
     with pytest.raises(RefusedError, match="last_admin"):
-        other.result(timeout=10)
+        other.result(timeout=60)
     assert count_admins(engine) == 1
 
 
@@ -66,5 +66,5 @@ def test_without_the_lock_nobody_would(engine, pool, monkeypatch):
     ada, bob = make_user(engine, role="admin"), make_user(engine, role="admin")
     with transaction(engine) as session:
         users.update_user(session, ada.id, {"role": "host"}, actor=Actor(bob.id, "admin"), request_id=None)
-        pool.submit(demote, engine, who=bob.id, by=ada.id).result(timeout=10)
+        pool.submit(demote, engine, who=bob.id, by=ada.id).result(timeout=60)
     assert count_admins(engine) == 0

@@ -115,7 +115,7 @@ def one_inside_the_other(engine: Engine, pool: ThreadPoolExecutor, first: Act, s
     """The second is over before the first commits: what only happens with the guard removed."""
     with transaction(engine) as session:
         first(session)
-        pool.submit(alone, engine, second).result(timeout=10)
+        pool.submit(alone, engine, second).result(timeout=60)
 
 
 def owners(engine: Engine, organization: Organization) -> set[int]:
@@ -146,7 +146,7 @@ class TestTwoOwners:
         ada, bob = people
         second = one_waits_for_the_other(engine, pool, partial(leave, ada, made), partial(leave, bob, made))
         with pytest.raises(GuichetError, match="last_owner"):
-            second.result(timeout=10)
+            second.result(timeout=60)
         assert owners(engine, made) == {bob.id}
 
     @pytest.mark.usefixtures("without_the_lock")
@@ -166,7 +166,7 @@ class TestTwoOwners:
             partial(set_role, bob, made, ada, "member"),
         )
         with pytest.raises(GuichetError, match="Only its owners"):  # ada is none any more
-            second.result(timeout=10)
+            second.result(timeout=60)
         assert owners(engine, made) == {bob.id}
 
     def test_of_whom_one_closes_the_account_while_the_other_leaves(self, engine, settings, pool, people):
@@ -179,7 +179,7 @@ class TestTwoOwners:
 
         second = one_waits_for_the_other(engine, pool, close, partial(leave, bob, made))
         with pytest.raises(GuichetError, match="last_owner"):  # bob became it
-            second.result(timeout=10)
+            second.result(timeout=60)
         assert owners(engine, made) == {bob.id}
 
 
@@ -190,7 +190,7 @@ class TestAnEventAndTheEndOfItsOrganization:
             engine, pool, partial(put_event, people[0], made), partial(dissolve, people[1], made)
         )
         with pytest.raises(GuichetError, match="organization_has_events"):
-            second.result(timeout=10)
+            second.result(timeout=60)
 
     def test_an_end_that_comes_first_keeps_the_event_out(self, engine, pool, people):
         made = make_organization(engine, owners=people)
@@ -198,7 +198,7 @@ class TestAnEventAndTheEndOfItsOrganization:
             engine, pool, partial(dissolve, people[1], made), partial(put_event, people[0], made)
         )
         with pytest.raises(GuichetError, match="organization_not_found"):
-            second.result(timeout=10)
+            second.result(timeout=60)
 
     def test_without_holding_it_an_event_is_left_in_what_is_gone(self, engine, pool, people, monkeypatch):
         monkeypatch.setattr(events, "hold_organizations", hold_nothing)
@@ -226,7 +226,7 @@ class TestAMemberWhoActsWhileRemoved:
         second = one_waits_for_the_other(
             engine, pool, partial(retitle, member, made, event), partial(remove, member, made, owner)
         )
-        second.result(timeout=10)
+        second.result(timeout=60)
         with pytest.raises(GuichetError, match="Only its host"):
             alone(engine, partial(retitle, member, made, event))
 
@@ -237,7 +237,7 @@ class TestAMemberWhoActsWhileRemoved:
             engine, pool, partial(remove, member, made, owner), partial(retitle, member, made, event)
         )
         with pytest.raises(GuichetError, match="Only its host"):
-            second.result(timeout=10)
+            second.result(timeout=60)
 
     def test_without_holding_it_a_right_that_has_ended_still_counts(
         self, engine, people, made, event, monkeypatch
@@ -262,7 +262,7 @@ class TestAnAccountThatIsClosedWhileAdded:
             engine, pool, partial(self.close, settings, nina), partial(set_role, nina, made, owner, "member")
         )
         with pytest.raises(GuichetError, match="user_not_found"):
-            second.result(timeout=10)
+            second.result(timeout=60)
 
     def test_without_its_lock_it_would(self, engine, settings, pool, people, monkeypatch):
         owner, nina = people
@@ -271,6 +271,6 @@ class TestAnAccountThatIsClosedWhileAdded:
             self.close(settings, nina, session)
             monkeypatch.setattr(organization_members, "lock_user", lambda other, key: other.get(User, key))
             add = partial(set_role, nina, made, owner, "member")
-            pool.submit(alone, engine, add).result(timeout=10)
+            pool.submit(alone, engine, add).result(timeout=60)
         with transaction(engine) as session:
             assert session.get(OrganizationMember, (made.id, nina.id)) is not None

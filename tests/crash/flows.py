@@ -19,7 +19,7 @@ from shared.domain.permissions import Actor
 from shared.errors import UnavailableError
 from shared.ids import uuid7
 from shared.line.accept import Accepted, Answer, NewRequest, Replayed
-from shared.line.client import API_SOCKET_TIMEOUT_SECONDS, make_redis
+from shared.line.client import make_redis
 from shared.line.inspect import count_undecided
 from shared.models import User
 from shared.services import control_requests, events
@@ -45,7 +45,7 @@ class Desk:
 
     def __init__(self, settings: Settings, engine: Engine, *, people: int = 8) -> None:
         self.settings, self.engine = unlimited(settings), engine
-        self.redis: Redis = make_redis(settings.redis_url, socket_timeout=API_SOCKET_TIMEOUT_SECONDS)
+        self.redis: Redis = make_redis(settings.redis_url, socket_timeout=settings.redis_timeout_seconds)
         self.line = LineClient(self.settings, self.redis, LineGate(self.settings, engine, self.redis))
         self.users = [user.id for user in make_users(engine, people)]
         self.accepted: list[tuple[int, Accepted]] = []  # (event id, answer), in the order of acceptance
@@ -146,7 +146,7 @@ class Desk:
         """Requests of the line that the ledger has."""
         return int(self.query("select count(*) from decisions where arrival is not null")[0][0])
 
-    def await_decisions(self, more: int, *, seconds: float = 40.0) -> None:
+    def await_decisions(self, more: int, *, seconds: float = 120.0) -> None:
         """Until the ledger has more than `more` further ones."""
         wanted = self.count_decided() + more
         await_that(lambda: self.count_decided() > wanted, seconds=seconds, what="decisions")
@@ -155,7 +155,7 @@ class Desk:
         """Requests that wait or are in flight."""
         return sum(count_undecided(self.line.runner, range(self.settings.partitions)).values())
 
-    def await_empty(self, *, seconds: float = 60.0) -> None:
+    def await_empty(self, *, seconds: float = 120.0) -> None:
         """Until nobody waits and nothing is in flight."""
         await_that(lambda: self.count_undecided() == 0, seconds=seconds, what="an empty line")
 
@@ -239,7 +239,7 @@ class Flow:
         for thread in self._running:
             thread.join()
 
-    def await_more(self, count: int = 50, *, seconds: float = 30.0) -> None:
+    def await_more(self, count: int = 50, *, seconds: float = 120.0) -> None:
         """Until `count` further requests are accepted."""
         before = len(self.accepted)
         await_that(

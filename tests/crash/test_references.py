@@ -9,9 +9,8 @@ from sqlalchemy import Engine
 from shared.line import keys
 from shared.settings import Settings
 from tests.crash.flows import Desk
-from tests.lines import LineDriver
+from tests.lines import LineDriver, open_patient_session
 from worker.batch import REFERENCE_BLOCK, BatchRunner
-from worker.claims import ClaimSession
 
 PARTITION, ELSEWHERE = 3, 5
 
@@ -56,7 +55,7 @@ class TestSession:
         for event in there:  # as many as were undone, and as many as would come next in that block
             desk.book_each(event)
         assert other.decide(ELSEWHERE) == 2 * len(desk.users)
-        driver.session = ClaimSession(desk.settings.database_url, "driver")
+        driver.session = open_patient_session(desk.settings, "driver")
         driver.claim(PARTITION)
         assert driver.decide(PARTITION) == len(desk.users)  # at the first try: the numbers are fresh ones
         assert len(set(references(desk))) == 3 * len(desk.users)

@@ -27,6 +27,14 @@ def successor(settings: Settings, engine: Engine) -> Iterator[LineDriver]:
     driver.close()
 
 
+@pytest.fixture
+def session(settings: Settings) -> Iterator[ClaimSession]:
+    """A claim session as a worker has it, which nobody keeps awake."""
+    session = ClaimSession(settings.database_url, "silent")
+    yield session
+    session.close()
+
+
 def end_session(desk: Desk, driver: LineDriver) -> None:
     """What PostgreSQL does to a silent holder."""
     pid = driver.session.cursor.connection.get_backend_pid()
@@ -163,19 +171,19 @@ class TestLostLock:
         with pytest.raises(ClaimLostError):
             driver.decide(PARTITION)
 
-    def test_a_silent_session_is_ended_by_postgresql(self, desk: Desk, driver: LineDriver) -> None:
+    def test_a_silent_session_is_ended_by_postgresql(self, desk: Desk, session: ClaimSession) -> None:
         """The lock would otherwise be kept for ever by a process that is stopped."""
-        driver.claim(PARTITION)
+        session.claim([PARTITION])
         await_that(
             lambda: not desk.query("select 1 from pg_locks where locktype = 'advisory' and classid = 4702"),
             what="PostgreSQL to end the silent session",
         )
         with pytest.raises(psycopg2.Error):
-            driver.decide(PARTITION)
+            session.claim([PARTITION + 1])
 
-    def test_also_in_the_middle_of_a_transaction(self, desk: Desk, driver: LineDriver) -> None:
-        driver.claim(PARTITION)
-        driver.session.cursor.execute("begin; select 1 from line_state for share")
+    def test_also_in_the_middle_of_a_transaction(self, desk: Desk, session: ClaimSession) -> None:
+        session.claim([PARTITION])
+        session.cursor.execute("begin; select 1 from line_state for share")
         await_that(
             lambda: not desk.query("select 1 from pg_locks where locktype = 'advisory' and classid = 4702"),
             what="PostgreSQL to end the silent session",

@@ -46,6 +46,7 @@ from worker.entries import TASK_QUEUE
 ACTORS = ("anonymous", "user", "host", "admin")
 _ROLES = {"user": "attendee", "other": "attendee", "host": "host", "admin": "admin"}
 NOBODYS = "01900000-0000-7000-8000-000000000000"
+_SETTLE = "hostile:settle"  # a bell of our own, looked at after the line's
 _CLEARED = "delete from login_failures; truncate hostile_writes"
 
 
@@ -56,8 +57,8 @@ class Decider:
         self._driver = LineDriver(settings, engine, "hostile")
         self._bell = connect_redis(settings.redis_url)
         self._redis = connect_redis(settings.redis_url)
-        self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._settled = threading.Event()
         self._thread = threading.Thread(target=self._run, name="decider", daemon=True)
         self.failure: BaseException | None = None
 
@@ -66,11 +67,12 @@ class Decider:
         self._thread.start()
 
     def settle(self) -> None:
-        """Returns when nothing waits any more."""
-        while self._redis.llen(keys.queue(0)):
-            with self._lock:
-                self._driver.decide_all()
-        with self._lock:  # what the thread is at
+        """Returns when nothing waits any more and the thread does nothing but listen: what it writes later would be
+        laid to the next request.
+        """
+        self._settled.clear()
+        self._redis.rpush(_SETTLE, "1")
+        while not self._settled.wait(1.0):
             if self.failure is not None:
                 raise self.failure
 
@@ -83,12 +85,12 @@ class Decider:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                rung = self._bell.blpop([keys.bell(0)], timeout=1)
-                with self._lock:
-                    if rung:
-                        self._driver.decide_all()
-                    else:
-                        self._driver._speak()
+                rung = self._bell.blpop([keys.bell(0), _SETTLE], timeout=1)
+                if rung is None:
+                    continue
+                self._driver.decide_all()
+                if rung[0] == _SETTLE.encode():
+                    self._settled.set()
             except (RedisConnectionError, RedisTimeoutError):
                 continue
             except BaseException as error:

@@ -58,7 +58,7 @@ class TestFind:
         made = make_event(engine)
         snapshots.find(made.id)
         change(engine, made.id, "booked = 99")
-        await_that(lambda: snapshots.find(made.id).available == 1, seconds=5, what="the change")
+        await_that(lambda: snapshots.find(made.id).available == 1, what="the change")
         assert event_snapshots.REFRESH_SECONDS < 1.0
 
     def test_remembers_that_nobody_has_an_id(self, engine, snapshots, monkeypatch):
@@ -76,7 +76,7 @@ class TestFind:
         assert snapshots.find(first.id + 1) is None
         second = make_event(engine)
         assert second.id == first.id + 1
-        await_that(lambda: snapshots.find(second.id), seconds=5, what="the new event")
+        await_that(lambda: snapshots.find(second.id), what="the new event")
 
     def test_serves_many_askers_at_once(self, engine, snapshots):
         ids = [make_event(engine).id for _ in range(5)]

@@ -72,7 +72,7 @@ def open_offers(desk: Desk) -> list[Any]:
 
 def expire(desk: Desk, engine: Engine, driver: LineDriver, count: int) -> None:
     """The schedule's turn, as soon as `count` offers are over; then the worker's."""
-    await_that(lambda: offers.expire_offers(engine, desk.line) == count, seconds=10, what="offers to end")
+    await_that(lambda: offers.expire_offers(engine, desk.line) == count, what="offers to end")
     driver.decide_all()
 
 
@@ -158,7 +158,7 @@ class TestTimeAlone:
         driver.decide_all()
         assert statuses(desk, sold_out) == ["waiting"] * 3
         assert offers.serve_waitlists(engine, desk.line) == 0
-        await_that(lambda: offers.serve_waitlists(engine, desk.line) == 1, seconds=10, what="the sale")
+        await_that(lambda: offers.serve_waitlists(engine, desk.line) == 1, what="the sale")
         assert offers.serve_waitlists(engine, desk.line) == 0
         driver.decide_all()
         assert statuses(desk, sold_out) == ["offered", "offered", "waiting"]
@@ -199,7 +199,7 @@ class TestTheStart:
         assert offers.end_waitlists(engine, desk.line) == 0
         change(engine, desk, sold_out, starts_at=now + timedelta(seconds=1.5))
         driver.decide_all()
-        await_that(lambda: offers.end_waitlists(engine, desk.line) == 1, seconds=10, what="the start")
+        await_that(lambda: offers.end_waitlists(engine, desk.line) == 1, what="the start")
         assert offers.end_waitlists(engine, desk.line) == 0
         driver.decide_all()
         assert statuses(desk, sold_out) == ["expired"] * 3

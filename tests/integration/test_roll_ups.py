@@ -98,7 +98,7 @@ class TestExactlyOnce:
     @pytest.mark.parametrize("guarded", [False, True])
     def test_when_two_count_at_once(self, engine, ledger, monkeypatch, guarded):
         """Without the lock both count the same rows."""
-        both = threading.Barrier(2, timeout=2)
+        both = threading.Barrier(2, timeout=2 if guarded else 60)
 
         def read_when_both_are_here(session: Session, spans: Sequence[Span]) -> Rolled:
             with contextlib.suppress(threading.BrokenBarrierError):

@@ -136,7 +136,7 @@ class Installation:
 
     def get(self, path: str) -> bytes:
         """The body of an answer that is 2xx."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
             body: bytes = answer.read()
             return body
 

@@ -234,7 +234,7 @@ class TestWorkerProcess:
             await_that(lambda: line.job(waiting).get_status() == JobStatus.FINISHED, what="the resumed line")
 
             process.terminate()
-            assert process.wait(timeout=10) == 0
+            assert process.wait(timeout=60) == 0
         assert Worker.all(connection=redis, serializer=JSONSerializer) == []
         with transaction(engine) as session:
             assert session.scalar(text("select count(*) from decisions where arrival is not null")) == 9

@@ -109,7 +109,6 @@ class Office:
         """The worker, once it holds what it needs: who died a moment ago may still hold it."""
         driver = self.driver
         assert driver is not None
-        driver._speak()
         wanted = {event % self.settings.partitions for event in self.events}
         await_that(lambda: driver.claim() is not None and wanted <= set(driver.session.held), what="a claim")
         return driver
