@@ -27,6 +27,7 @@ from scripts.benches import (
     process_memory,
     reads,
     redis_memory,
+    steady,
 )
 from scripts.benches.figures import FALLS_SHORT, PASS, Figure, Measurement
 from scripts.benches.installation import Laboratory
@@ -38,6 +39,7 @@ BENCHES: Final[dict[str, Callable[[Laboratory], Measurement]]] = {
     "decisions": decisions.measure,
     "accepts": accepts.measure,
     "end-to-end": end_to_end.measure,
+    "steady": steady.measure,
     "depth": depth.measure,
     "redis-memory": redis_memory.measure,
     "process-memory": process_memory.measure,

@@ -63,12 +63,22 @@ class Outcome:
     last_accept_at: float = 0.0
     last_answer_at: float = 0.0
     cpu_seconds: float = 0.0
-    refusal: bytes = b""  # one answer that was not 2xx, to show
+    refusal: bytes = b""  # one answer that was neither 2xx nor 503, to show
 
     @property
     def seconds(self) -> float:
         """From the first request to the last answer."""
         return self.last_answer_at - self.first_sent_at
+
+    @property
+    def accepted(self) -> int:
+        """How many requests the line took."""
+        return self.statuses[202]
+
+    @property
+    def busy(self) -> int:
+        """How often the server said that it has too much to do: 503, nothing done."""
+        return self.statuses[503]
 
     @property
     def rate(self) -> float:
@@ -199,7 +209,7 @@ class _Load:
         outcome, now = self._outcome, time.perf_counter()
         status = int(answer[9:12])
         outcome.statuses[status] += 1
-        if status >= 300 and not outcome.refusal:
+        if status >= 300 and status != 503 and not outcome.refusal:
             outcome.refusal = answer
         (outcome.poll_latencies if connection.is_polling else outcome.latencies).append(
             now - connection.counts_from

@@ -75,8 +75,17 @@ class Laboratory:
             server.kill()
 
     @contextmanager
-    def installation(self, measurement: Measurement, *, own_redis: bool = False) -> Iterator["Installation"]:
-        """A fresh installation. At the end what still waits is decided and everything audited."""
+    def installation(
+        self,
+        measurement: Measurement,
+        *,
+        own_redis: bool = False,
+        is_decided: bool = True,
+        **changes: Any,  # noqa: ANN401 - any setting
+    ) -> Iterator["Installation"]:
+        """A fresh installation; settings may be changed. At the end what still waits is decided, unless `is_decided`
+        says that nothing is, and everything audited.
+        """
         self._installations += 1
         name = f"bench_{self._installations}"
         with ExitStack() as stack:
@@ -86,11 +95,12 @@ class Laboratory:
                 client.config_resetstat()
             self.postgres.create_database(name, template=_TEMPLATE)
             stack.callback(self.postgres.drop_database, name)
-            settings = self._settings(self.postgres.database_url(name), redis.url)
+            settings = replace(self._settings(self.postgres.database_url(name), redis.url), **changes)
             found = Installation(self, settings, redis)
             stack.callback(found.close)
             yield found
-            found.decide_rest()
+            if is_decided:
+                found.decide_rest()
             found.audit(measurement)
 
     @contextmanager
@@ -130,12 +140,18 @@ class Laboratory:
 
 
 class Installation:
-    """A database and a Redis with one host, any number of load users and events, and its processes."""
+    """A database and a Redis with one host, any number of load users and events, and its processes.
+
+    `has_made_up_past`: its database was filled with ledgers whose hashes are no chain, so that only the events that
+    were made here can be audited.
+    """
 
     def __init__(self, laboratory: Laboratory, settings: Settings, redis: EmbeddedRedis) -> None:
         self.laboratory, self.settings, self.redis_server = laboratory, settings, redis
         self.engine: Engine = make_engine(settings.database_url, pool_size=2)
         self.redis = make_redis(settings.redis_url, max_connections=2)
+        self.event_ids: list[int] = []
+        self.has_made_up_past = False
         with transaction(self.engine) as session:
             self._host = create_user(
                 session, name="Host", email="host@example.org", password_hash=None, role="host"
@@ -151,7 +167,9 @@ class Installation:
         with transaction(self.engine) as session:
             starts_at = read_clock(session) + timedelta(days=30)
             values = {"title": "Bench", "starts_at": starts_at, "capacity": capacity, "status": "scheduled"}
-            return create_event(session, actor=Actor(self._host, "host"), values=values, request_id=None)
+            event_id = create_event(session, actor=Actor(self._host, "host"), values=values, request_id=None)
+        self.event_ids.append(event_id)
+        return event_id
 
     def make_users(self, count: int) -> list[int]:
         """Ids of `count` load users."""
@@ -212,7 +230,11 @@ class Installation:
 
     def audit(self, measurement: Measurement) -> None:
         """Checks every promise on this installation and notes what is wrong."""
-        tally = run_audit(self.settings)
+        for event_id in self.event_ids if self.has_made_up_past else [None]:
+            self._audit(measurement, event_id)
+
+    def _audit(self, measurement: Measurement, event_id: int | None) -> None:
+        tally = run_audit(self.settings, event_id=event_id)
         measurement.audited_rows += tally.examined["rules"]
         measurement.violations += [str(finding_document(found)) for found in tally.findings[:_SHOWN_FINDINGS]]
         hidden = sum(tally.failed.values()) - _SHOWN_FINDINGS

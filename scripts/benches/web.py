@@ -42,10 +42,11 @@ class Web:
         pause_seconds: float = 0.0,
         due: Sequence[float] = (),
         polls: Sequence[bytes] = (),
+        may_be_busy: bool = False,
     ) -> http_load.Outcome:
         """Sends the requests from a process of its own; raises BenchError when one was not 2xx.
 
-        The arguments are those of `http_load.Plan`.
+        The arguments are those of `http_load.Plan`. `may_be_busy`: 503 is an answer, counted in the outcome.
         """
         plan = http_load.Plan(
             port=self.port,
@@ -56,7 +57,7 @@ class Web:
             polls=polls,
         )
         outcome = http_load.run_apart(plan)
-        if outcome.refusal:
+        if outcome.refusal or (outcome.busy and not may_be_busy):
             raise BenchError(f"answers {dict(outcome.statuses)}, one of them: {outcome.refusal!r}")
         return outcome
 

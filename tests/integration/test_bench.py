@@ -19,7 +19,8 @@ from shared.db import make_engine, transaction
 BARS = {
     "decisions": [12_000, 80, 3],
     "accepts": [3_000, 0.33, 60],
-    "end-to-end": [1_500],
+    "end-to-end": [2_300, 500, 1_700, 500],
+    "steady": [15, 15, 60],
     "depth": [1.2],
     "redis-memory": [750],
     "process-memory": [90, 90],
