@@ -1,26 +1,20 @@
 """What admins' calls take when the line is deep: hundreds of thousands wait, failed, and failed among the tasks."""
 
 import base64
-import http.client
 import time
 import zlib
 from collections.abc import Mapping
 from contextlib import closing
 from typing import Any, Final
 
-import orjson
-
+from scripts.benches.calls import Caller, admin_of
 from scripts.benches.figures import Figure, Measurement, percentile
 from scripts.benches.installation import Installation, Laboratory
-from scripts.benches.processes import BenchError
 from shared.clock import rfc3339, utc_now
-from shared.db import transaction
 from shared.domain.partitions import partition_of, queue_name
 from shared.domain.requests import encode_payload
 from shared.ids import uuid7
 from shared.line import keys
-from shared.services.tokens import mint_access_token
-from shared.services.users import create_user
 
 BAR_MS: Final = 100.0
 ROUNDS: Final = 15
@@ -41,12 +35,12 @@ def measure(laboratory: Laboratory) -> Measurement:
         installation.fill(event_id, installation.make_users(depth))
         failed = _plant_failed(installation, event_id, depth)
         _plant_failed_tasks(installation, depth)
-        with installation.web() as web, closing(_Admin(installation, web.port)) as admin:
+        with installation.web() as web, closing(admin_of(installation, web.port)) as admin:
             waiting = admin.get("/api/admin/queue/details?limit=100")["items"]
             for _ in range(ROUNDS):  # so that both processes have their connections
                 admin.get("/api/admin/queue/stats")
             figures = [
-                _figure(name, admin.time(method, path, body))
+                _figure(name, admin.time_each([(method, path, body)] * ROUNDS))
                 for name, method, path, body in _calls(event_id, waiting[len(waiting) // 2]["id"])
             ]
             figures += _time_paging(admin)
@@ -90,59 +84,7 @@ def _calls(event_id: int, job_id: str) -> list[tuple[str, str, str, Mapping[str,
     ]
 
 
-class _Admin:
-    """Somebody who may, on one connection."""
-
-    def __init__(self, installation: Installation, port: int) -> None:
-        settings = installation.settings
-        with transaction(installation.engine) as session:
-            user = create_user(
-                session, name="Admin", email="admin@example.org", password_hash=None, role="admin"
-            )
-        token = mint_access_token(
-            settings.secret_key,
-            user_id=user.id,
-            role="admin",
-            family_id=uuid7(),
-            now=utc_now(),
-            lifetime_seconds=3600,
-        )
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
-        """The answer; raises BenchError when it is none of 2xx."""
-        data = None if body is None else orjson.dumps(body)
-        self._connection.request(method, path, body=data, headers=self._headers)
-        response = self._connection.getresponse()
-        answer = response.read()
-        if response.status >= http.client.MULTIPLE_CHOICES:
-            raise BenchError(f"{method} {path} answers {response.status}: {answer!r}")
-        return orjson.loads(answer) if answer else None
-
-    def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
-        """What stands there."""
-        return self.call("GET", path)
-
-    def time(self, method: str, path: str, body: Mapping[str, Any] | None) -> list[float]:
-        """Milliseconds of the same call, again and again."""
-        return self.time_each([(method, path, body)] * ROUNDS)
-
-    def time_each(self, calls: list[tuple[str, str, Any]]) -> list[float]:
-        """Milliseconds of each call."""
-        taken = []
-        for method, path, body in calls:
-            started = time.perf_counter()
-            self.call(method, path, body)
-            taken.append((time.perf_counter() - started) * 1000)
-        return taken
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._connection.close()
-
-
-def _time_paging(admin: _Admin) -> list[Figure]:
+def _time_paging(admin: Caller) -> list[Figure]:
     """Pages one after the other, through the first part of each list."""
     figures = []
     for name, path in (
@@ -162,7 +104,7 @@ def _time_paging(admin: _Admin) -> list[Figure]:
     return figures
 
 
-def _retries(admin: _Admin) -> list[tuple[str, str, Any]]:
+def _retries(admin: Caller) -> list[tuple[str, str, Any]]:
     tasks = admin.get(f"/api/admin/tasks?limit={ROUNDS}")["items"]
     return [("POST", f"/api/admin/tasks/{task['id']}/retry", None) for task in tasks]
 

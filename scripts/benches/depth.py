@@ -1,52 +1,91 @@
-"""What accepting costs when the line is long: latency behind a deep line against an empty one."""
+"""What accepting, status, stats and details cost when the line is long, against an empty one."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from typing import Final
+
+from scripts.benches.calls import Caller, admin_of
 from scripts.benches.figures import Figure, Measurement, percentile
-from scripts.benches.installation import Laboratory
+from scripts.benches.installation import Installation, Laboratory
+from scripts.benches.looks import Looks, compare, times
+from scripts.benches.series import Distribution
+from scripts.benches.web import Web
 
-BAR_TIMES_EMPTY = 1.2
-CONNECTIONS = 8
-TURNS = 10
+CONNECTIONS: Final = 8
+TURNS: Final = 10
+_MEMORY: Final = "4gb"  # a million requests that wait are more than an installation's usual limit
+DETAILS: Final = "/api/admin/queue/details?limit=25"
 
 
 def measure(laboratory: Laboratory) -> Measurement:
     """Two installations, each with a Redis and an API of its own, are asked in turns; no worker runs."""
     sizes = laboratory.sizes
     measurement = Measurement()
-    deep_ms: list[float] = []
-    empty_ms: list[float] = []
-    with (
-        laboratory.installation(measurement, own_redis=True) as deep,
-        laboratory.installation(measurement, own_redis=True) as empty,
-    ):
-        tokens = {
-            installation: installation.make_tokens(sizes.depth_probes) for installation in (deep, empty)
-        }
-        events = {installation: installation.make_event(sizes.depth) for installation in (deep, empty)}
-        deep.fill(events[deep], deep.make_users(sizes.depth))
-        with deep.web() as deep_web, empty.web() as empty_web:
-            for installation, web in ((deep, deep_web), (empty, empty_web)):
-                web.warm_up(events[installation], tokens[installation])
-            for _ in range(TURNS):
-                for installation, web, found in ((deep, deep_web, deep_ms), (empty, empty_web, empty_ms)):
-                    requests = [web.booking(events[installation], token) for token in tokens[installation]]
-                    outcome = web.load(requests, connections=CONNECTIONS)
-                    found += [seconds * 1000 for seconds in outcome.latencies]
-    at_most = f"depth 0 … {(TURNS + 1) * sizes.depth_probes:,}"
-    p50, p50_empty = percentile(deep_ms, 0.5), percentile(empty_ms, 0.5)
+    with ExitStack() as stack:
+        deep, empty = (
+            stack.enter_context(laboratory.installation(measurement, own_redis=True, is_decided=False))
+            for _ in range(2)
+        )
+        deep.redis.config_set("maxmemory", _MEMORY)
+        sides = [stack.enter_context(_side(deep, sizes.depth)), stack.enter_context(_side(empty, 0))]
+        accepts: list[list[float]] = [[] for _ in sides]
+        for _ in range(TURNS):
+            for side, found in zip(sides, accepts, strict=True):
+                found.extend(side.accept())
+        looks = compare(*(side.looks for side in sides), rounds=sizes.rounds)
     measurement.figures = [
-        Figure(
-            what=f"accept p50 at depth {sizes.depth:,}, × empty line",
-            value=p50 / p50_empty,
-            unit="×",
-            bar=BAR_TIMES_EMPTY,
-            at_most=True,
-            note=f"{p50:.2f} ms, {p50_empty:.2f} ms at {at_most}; {CONNECTIONS} connections, {TURNS} turns",
-        ),
-        Figure(
-            what="  accept p99, × empty line",
-            value=percentile(deep_ms, 0.99) / percentile(empty_ms, 0.99),
-            unit="×",
-            note=f"{percentile(deep_ms, 0.99):.2f} ms, {percentile(empty_ms, 0.99):.2f} ms",
-        ),
+        *_accept_figures(*accepts, depth=sizes.depth, probes=(TURNS + 1) * sizes.depth_probes),
+        *looks,
+    ]
+    measurement.distributions = [
+        Distribution(what=f"accepts, {where}", values=values)
+        for where, values in zip((f"{sizes.depth:,} waiting", "an empty line"), accepts, strict=True)
     ]
     return measurement
+
+
+class _Side:
+    """An API in front of a line, who asks it for tickets, and who asks it how it is."""
+
+    def __init__(self, installation: Installation, web: Web, depth: int) -> None:
+        self._web = web
+        self._tokens = installation.make_tokens(installation.laboratory.sizes.depth_probes)
+        self._event_id = installation.make_event(max(depth, 1))
+        if depth:
+            installation.fill(self._event_id, installation.make_users(depth))
+        web.warm_up(self._event_id, self._tokens)
+        person, admin = Caller(web.port, self._tokens[0]), admin_of(installation, web.port)
+        job_id = person.call("POST", f"/api/bookings/{self._event_id}/book", {"tickets": 1})["job_id"]
+        self.looks = Looks(
+            {
+                "status of one that waits": (person, f"/api/bookings/status/{job_id}"),
+                "stats": (admin, "/api/admin/queue/stats"),
+                "details": (admin, DETAILS),
+            }
+        )
+
+    def accept(self) -> list[float]:
+        """Milliseconds of an accept for each who asks."""
+        requests = [self._web.booking(self._event_id, token) for token in self._tokens]
+        outcome = self._web.load(requests, connections=min(CONNECTIONS, len(requests)))
+        return [seconds * 1000 for seconds in outcome.latencies]
+
+
+@contextmanager
+def _side(installation: Installation, depth: int) -> Iterator[_Side]:
+    with installation.web() as web:
+        side = _Side(installation, web, depth)
+        with closing(side.looks):
+            yield side
+
+
+def _accept_figures(deep_ms: list[float], empty_ms: list[float], *, depth: int, probes: int) -> list[Figure]:
+    p50, p50_empty = percentile(deep_ms, 0.5), percentile(empty_ms, 0.5)
+    p99, p99_empty = percentile(deep_ms, 0.99), percentile(empty_ms, 0.99)
+    turns = f"at depth 0 … {probes:,}; {CONNECTIONS} connections, {TURNS} turns"
+    return [
+        times(f"accept p50 at depth {depth:,}, × empty line", p50, p50_empty, unit="ms", note=turns),
+        Figure(
+            what="  accept p99", value=p99 / p99_empty, unit="×", note=f"{p99:.2f} ms, {p99_empty:.2f} ms"
+        ),
+    ]

@@ -135,6 +135,7 @@ class Laboratory:
             booking_rate_per_second=1e6,
             booking_rate_burst=1_000_000,
             general_rate_per_minute=1_000_000_000,
+            poll_rate_per_second=1_000_000,
             sold_out_door=False,
         )
 

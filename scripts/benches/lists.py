@@ -14,7 +14,8 @@ from typing import Final
 
 import orjson
 
-from scripts.benches.figures import Figure, Measurement, median
+from scripts.benches.calls import take_turns
+from scripts.benches.figures import Figure, Measurement
 from scripts.benches.installation import Installation, Laboratory
 from scripts.benches.lists_fill import COMMON_WORD, PAST_WORD, RARE_WORD, Filled
 from scripts.benches.processes import BenchError
@@ -189,24 +190,15 @@ def _reader(installation: Installation, ids: Filled) -> Iterator[_Reader]:
 def _compare(call: Call, readers: list[_Reader]) -> tuple[float, str]:
     """How many times as long the large one takes, and both in milliseconds."""
     turns = TURNS_A_ROUND * readers[0].installation.laboratory.sizes.rounds
-    small, large = _take_turns(turns, [partial(reader.time_call, call) for reader in readers])
+    small, large = take_turns(turns, WARM_UP_TURNS, [partial(reader.time_call, call) for reader in readers])
     note = f"{small:.2f} → {large:.2f} ms"
     run = call.run
     if run is not None:
-        of_small, of_large = _take_turns(turns, [partial(reader.time_statements, run) for reader in readers])
+        of_small, of_large = take_turns(
+            turns, WARM_UP_TURNS, [partial(reader.time_statements, run) for reader in readers]
+        )
         note += f"; statements {of_small:.2f} → {of_large:.2f} ms, {of_large / of_small:.2f} ×"
     return large / small, note
-
-
-def _take_turns(turns: int, each: list[Callable[[], float]]) -> list[float]:
-    """The median of each, after some turns that do not count."""
-    taken: list[list[float]] = [[] for _ in each]
-    for turn in range(WARM_UP_TURNS + turns):
-        for values, time_once in zip(taken, each, strict=True):
-            value = time_once()
-            if turn >= WARM_UP_TURNS:
-                values.append(value)
-    return [median(values) for values in taken]
 
 
 def _make_headers(installation: Installation, ids: Filled) -> dict[str, dict[str, str]]:
