@@ -28,7 +28,9 @@ from scripts.benches import (
     process_memory,
     reads,
     redis_memory,
+    status,
     steady,
+    waiters,
 )
 from scripts.benches.figures import FALLS_SHORT, PASS, Figure, Measurement
 from scripts.benches.installation import Laboratory
@@ -48,6 +50,8 @@ BENCHES: Final[dict[str, Callable[[Laboratory], Measurement]]] = {
     "idle": idle.measure,
     "admin": admin.measure,
     "reads": reads.measure,
+    "status": status.measure,
+    "waiters": waiters.measure,
     "lists": lists.measure,
 }
 # Only when asked for: filling takes a quarter of an hour and ten gigabytes.
