@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.benches.series import Curve, Distribution, ranked
+from scripts.benches.series import Curve, Distribution, Table, ranked
 
 PASS = "PASS"  # noqa: S105 - a verdict
 FALLS_SHORT = "FALLS SHORT"
@@ -69,7 +69,7 @@ class Figure:
 @dataclass(slots=True)
 class Measurement:
     """What one measurement found. `violations` are broken promises, each one sentence: the only reason for
-    which a bench fails. `distributions` and `curves` are what the page draws beside the figures.
+    which a bench fails. `distributions`, `curves` and `tables` are what the page shows beside the figures.
     """
 
     figures: list[Figure] = field(default_factory=list)
@@ -77,6 +77,7 @@ class Measurement:
     audited_rows: int = 0
     distributions: list[Distribution] = field(default_factory=list)
     curves: list[Curve] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
 
     def document(self) -> dict[str, Any]:
         """The measurement as JSON values."""
@@ -86,6 +87,7 @@ class Measurement:
             "audited_rows": self.audited_rows,
             "distributions": [distribution.document() for distribution in self.distributions],
             "curves": [curve.document() for curve in self.curves],
+            "tables": [table.document() for table in self.tables],
         }
 
 

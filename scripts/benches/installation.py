@@ -26,8 +26,7 @@ from scripts.embedded.redis import EmbeddedRedis
 from scripts.migrate import migrate
 from shared.db import make_engine, transaction
 from shared.domain.permissions import Actor
-from shared.line import keys
-from shared.line.client import ScriptRunner, make_redis, text_of
+from shared.line.client import ScriptRunner, make_redis
 from shared.line.inspect import count_undecided
 from shared.services.audit.findings import finding_document
 from shared.services.events import create_event
@@ -189,25 +188,22 @@ class Installation:
         """Puts one booking a user into the line."""
         fill(self.settings, event_id, user_ids)
 
-    def list_jobs(self, user_ids: list[int]) -> list[str]:
-        """The job id of each user's one undecided request."""
-        with self.redis.pipeline(transaction=False) as pipe:
-            for user_id in user_ids:
-                pipe.srandmember(keys.undecided_of_user(user_id))
-            return [text_of(job) for job in pipe.execute()]
-
     @contextmanager
-    def worker(self) -> Iterator[Process]:
-        """One booking worker."""
-        with Process(["-m", "worker", "bookings"], self._environ(), self._log("worker")) as process:
+    def worker(self, **changes: Any) -> Iterator[Process]:  # noqa: ANN401 - any setting
+        """One booking worker; settings may be changed for it."""
+        environ = self._environ(**changes)
+        with Process(["-m", "worker", "bookings"], environ, self._log("worker")) as process:
             yield process
 
     @contextmanager
-    def web(self, application: str = "api.wsgi:app") -> Iterator[Web]:
-        """Gunicorn with two gevent processes, as in the Procfile; answers when the block begins."""
+    def web(self, application: str = "api.wsgi:app", **changes: Any) -> Iterator[Web]:  # noqa: ANN401 - any setting
+        """Gunicorn with two gevent processes, as in the Procfile; answers when the block begins. Settings may be
+        changed for it.
+        """
         port = find_free_port()
         arguments = ["-m", "gunicorn", "--config", "api/gunicorn_conf.py", application]
-        with Process(arguments, self._environ() | {"PORT": str(port)}, self._log("web")) as process:
+        environ = self._environ(**changes) | {"PORT": str(port)}
+        with Process(arguments, environ, self._log("web")) as process:
             process.wait_until(lambda: has_answered(port), what=application)
             yield Web(process, port)
 
@@ -250,8 +246,8 @@ class Installation:
         if hidden > 0:
             measurement.violations.append(f"… and {hidden:,} more")
 
-    def _environ(self) -> dict[str, str]:
-        return environment_of(self.settings)
+    def _environ(self, **changes: Any) -> dict[str, str]:  # noqa: ANN401 - any setting
+        return environment_of(replace(self.settings, **changes))
 
     def _log(self, name: str) -> Path:
         return self.laboratory.folder / f"{name}.log"

@@ -91,6 +91,7 @@ class Curve:
             "what": self.what,
             "x": self.x,
             "unit": self.unit,
+            "is_stacked": self.is_stacked,
             "lines": [
                 {
                     "name": line.name,
@@ -99,5 +100,24 @@ class Curve:
                 }
                 for line in self.lines
             ],
+            "note": self.note,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Rows of text under their columns; the first column names the row."""
+
+    what: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """The table as JSON values."""
+        return {
+            "what": self.what,
+            "columns": list(self.columns),
+            "rows": [list(row) for row in self.rows],
             "note": self.note,
         }

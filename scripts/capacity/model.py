@@ -41,7 +41,7 @@ class Demand:
     @property
     def serial_us(self) -> float:
         """How long it takes when one thing happens after the other and nobody is in its way."""
-        return sum(getattr(self, part.name) for part in fields(self))
+        return float(sum(getattr(self, part.name) for part in fields(self)))
 
     def plus(self, other: "Demand", *, times: float = 1.0) -> "Demand":
         """This and `times` the other."""
@@ -139,8 +139,8 @@ def end_to_end(costs: Costs, size: Size) -> Throughput:
     batch_size, steps = 1.0, 200
     for _ in range(steps):
         found = _end_to_end(costs, size, batch_size)
-        lanes = _lanes(size)[1]
-        arriving = found.per_second / lanes * costs.batch_cycle_us(batch_size) / MICROS
+        cycle = _crowded_cycle_us(costs, size, batch_size, found.limit.resource)
+        arriving = found.per_second / _lanes(size)[1] * cycle / MICROS
         # Halfway each time: straight ahead it may leap over the size from which nobody is patient, and back.
         batch_size += (min(max(arriving, 1.0), costs.batch_max) - batch_size) / 2
     return _end_to_end(costs, size, batch_size)
@@ -154,6 +154,17 @@ def _end_to_end(costs: Costs, size: Size, batch_size: float) -> Throughput:
         | _lane_ceiling(costs, size, costs.batch_max)  # what waits longer comes in larger batches
     )
     return _lowest_first(ceilings, batch_size)
+
+
+def _crowded_cycle_us(costs: Costs, size: Size, batch_size: float, limit: str) -> float:
+    """A batch's cycle when everybody wants the bottleneck at once and gets an equal share of it."""
+    each, wanting = costs.decision_in(batch_size), size.api_processes + _lanes(size)[1]
+    delayed_us = 0.0
+    if limit == CORES:
+        delayed_us = each.cpu_us * max(0.0, (wanting + (size.clients or 0)) / size.cores - 1)
+    elif limit == REDIS:
+        delayed_us = each.redis_us * max(0.0, wanting / size.redis_primaries - 1)
+    return costs.batch_cycle_us(batch_size) + batch_size * delayed_us
 
 
 def _shared_ceilings(each: Demand, size: Size) -> dict[str, float]:

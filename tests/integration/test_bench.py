@@ -1,11 +1,13 @@
 """`guichet bench` at tiny sizes: every measurement runs, and only a broken promise makes it fail."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from click.testing import CliRunner, Result
+from markupsafe import escape
 from sqlalchemy import text
 
 from scripts import bench
@@ -28,9 +30,8 @@ BARS = {
     "idle": [12],
     "admin": [100],
     "reads": [4_000, 4_000],
-    "status": [4_000, 5_000, 4_000, 5_000],
-    "waiters": [100, 2, 60],
     "lists": [1.5],
+    "scaling": [0.15],
 }
 
 
@@ -39,13 +40,21 @@ def invoke(*options: object) -> Result:
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The JSON report of one tiny run of everything."""
-    path = tmp_path_factory.mktemp("bench") / "report.json"
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the reports of one tiny run of everything."""
+    folder = tmp_path_factory.mktemp("bench")
     names = [option for name in bench.BENCHES for option in ("--only", name)]
-    result = invoke("--scale", 0.002, "--json", path, *names)
+    result = invoke(
+        "--scale", 0.002, "--json", folder / "report.json", "--html", folder / "report.html", *names
+    )
     assert result.exit_code == 0, result.output
-    document: dict[str, Any] = orjson.loads(path.read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(reports: Path) -> dict[str, Any]:
+    """The JSON one."""
+    document: dict[str, Any] = orjson.loads((reports / "report.json").read_bytes())
     return document
 
 
@@ -63,6 +72,16 @@ class TestEveryMeasurement:
     def test_has_its_bars_in_the_report(self, name: str, report: dict[str, Any]) -> None:
         figures = report["measurements"][name]["figures"]
         assert [figure["bar"] for figure in figures if figure["bar"]] == BARS[name]
+
+    @pytest.mark.parametrize("name", list(bench.BENCHES))
+    def test_has_its_figures_and_charts_on_the_page(
+        self, name: str, report: dict[str, Any], reports: Path
+    ) -> None:
+        page = (reports / "report.html").read_text()
+        measurement = report["measurements"][name]
+        drawn = [*measurement["figures"], *measurement["distributions"], *measurement["curves"]]
+        assert f'<section id="{name}">' in page
+        assert [part["what"] for part in drawn if str(escape(part["what"].strip())) not in page] == []
 
 
 class TestTheExitCode:

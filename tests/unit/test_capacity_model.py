@@ -73,9 +73,17 @@ class TestDecisions:
 
 class TestEndToEnd:
     def test_decides_in_batches_of_what_arrives_meanwhile(self):
-        found = model.end_to_end(COSTS, Size(cores=2, workers=1, clients=1))
+        size = Size(cores=8, api_processes=2)
+        found = model.end_to_end(COSTS, size)
+        assert found.limit.resource == model.API  # whom no batch keeps waiting
         cycle = COSTS.batch_cycle_us(found.batch_size)
         assert found.batch_size == pytest.approx(found.per_second * cycle / 1e6, rel=0.01)
+
+    def test_batches_grow_where_everybody_wants_the_same_cores(self):
+        calm = model.end_to_end(COSTS, Size(cores=2, api_processes=2, clients=1))
+        crowded = model.end_to_end(COSTS, Size(cores=2, api_processes=16, clients=1))
+        assert calm.limit.resource == crowded.limit.resource == model.CORES
+        assert crowded.batch_size > calm.batch_size
 
     def test_pays_for_small_batches(self):
         found = model.end_to_end(COSTS, Size(cores=2, workers=1, clients=1))

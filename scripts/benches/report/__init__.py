@@ -1,0 +1,1 @@
+"""What `guichet bench` says of what it found: on the terminal, as JSON, as a page."""

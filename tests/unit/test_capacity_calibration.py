@@ -1,0 +1,56 @@
+"""Costs out of measured batches, and the table of sizes that comes of them."""
+
+import pytest
+
+from scripts.capacity.calibration import Prediction, Sample, calibrate, split
+from scripts.capacity.model import Ceiling, Costs, Demand, Throughput
+from scripts.capacity.outlook import COLUMNS, SIZES, outlook
+
+
+def sample(batch_size, *, own, once):
+    return Sample(batch_size, Demand(worker_us=own + once / batch_size))
+
+
+class TestWhatADecisionCosts:
+    def test_is_told_apart_from_what_its_batch_costs(self):
+        decision, batch = split(sample(25, own=20, once=500), sample(250, own=20, once=500))
+        assert (decision.worker_us, batch.worker_us) == (pytest.approx(20), pytest.approx(500))
+
+    def test_is_never_negative_whatever_the_noise(self):
+        for much, little in ((10, 30), (900, 30), (30, 30)):
+            small, large = Sample(25, Demand(redis_us=much)), Sample(250, Demand(redis_us=little))
+            decision, batch = split(small, large)
+            assert decision.redis_us >= 0
+            assert batch.redis_us >= 0
+            assert decision.redis_us + batch.redis_us / 250 == pytest.approx(little)
+
+    def test_of_two_equal_batches_is_all_its_own(self):
+        decision, batch = split(sample(8, own=20, once=0), sample(8, own=20, once=0))
+        assert (decision.worker_us, batch.worker_us) == (20, 0)
+
+    def test_comes_out_as_it_was_measured(self):
+        small, large = sample(25, own=20, once=500), sample(250, own=20, once=500)
+        costs = calibrate(
+            Demand(api_us=400), small, large, batch_max=250, patient_below=64, patience_us=5_000
+        )
+        assert costs.decision_in(25).worker_us == pytest.approx(small.each.worker_us)
+        assert costs.decision_in(250).worker_us == pytest.approx(large.each.worker_us)
+
+
+class TestAPrediction:
+    def test_says_by_how_much_it_is_too_high(self):
+        assert Prediction("x", 100, Throughput((Ceiling("cores", 115),))).error == pytest.approx(0.15)
+
+
+class TestTheOutlook:
+    def test_names_the_limit_and_the_next_of_every_size(self):
+        costs = Costs(
+            accept=Demand(api_us=400, redis_us=50),
+            decision=Demand(worker_us=20, redis_us=20, postgres_us=20),
+            batch=Demand(worker_us=500, redis_us=200, postgres_us=800),
+        )
+        rows = outlook(costs)
+        assert [row[:3] for row in rows] == [tuple(map(str, size)) for size in SIZES]
+        assert {len(row) for row in rows} == {len(COLUMNS)}
+        assert rows[0][3].endswith("(cores)")
+        assert rows[SIZES.index((64, 1, 64))][3] == "20,000 (Redis)"
