@@ -22,8 +22,8 @@ class Sizes:
     past: int = 5_000_000  # decisions, against none
     past_decided: int = 20_000  # then, in a turn
     redis_memory: int = 20_000
-    memory_decisions: int = 200_000
-    memory_requests: int = 24_000  # of those decisions, how many come over HTTP
+    memory_decisions: int = 1_000_000
+    memory_requests: int = 40_000  # of those decisions, how many come over HTTP
     memory_users: int = 12_000  # more than an API process remembers tokens
     idle: int = 300
     admin: int = 200_000  # that wait, that failed, and failed tasks

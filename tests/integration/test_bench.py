@@ -26,7 +26,7 @@ BARS = {
     "depth": [1.2, 1.2, 1.2, 1.2],
     "past": [1.2, 1.2, 1.2, 1.2],
     "redis-memory": [750],
-    "process-memory": [90, 90],
+    "process-memory": [90, 1.1, 90, 1.1, 1.1],
     "idle": [12],
     "admin": [100],
     "reads": [4_000, 4_000],
