@@ -1,6 +1,7 @@
 """What the routes of one API process share, built once after the fork, from the settings."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from flask import current_app
 from redis import Redis
@@ -21,6 +22,7 @@ from shared.services.line import LineClient
 from shared.services.line_figures import LineFigures
 from shared.services.line_gate import LineGate
 from shared.services.passwords import Passwords
+from shared.services.requests import find_statuses
 from shared.settings import Settings
 
 REDIS_CONNECTIONS_MAX = 64
@@ -84,13 +86,16 @@ def make_container(settings: Settings) -> Container:
     )
     gate = LineGate(settings, engine, redis)
     snapshots = EventSnapshots(engine)
+    line = LineClient(settings, redis, gate)
     return Container(
         settings=settings,
         engine=engine,
-        line=LineClient(settings, redis, gate),
+        line=line,
         gate=gate,
         snapshots=snapshots,
-        hub=DecisionHub(make_redis(settings.redis_url, max_connections=2)),
+        hub=DecisionHub(
+            make_redis(settings.redis_url, max_connections=2), partial(find_statuses, engine, line)
+        ),
         passwords=Passwords(settings),
         impressions=ImpressionCounter(engine),
         stamps=ChangeStamps(settings.metrics_folder),

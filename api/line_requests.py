@@ -9,7 +9,7 @@ from flask import Response, g
 from api.auth import Identity
 from api.container import Container
 from api.idempotency import REPLAYED, fingerprint_of, idempotency_key
-from api.line_responses import accept_unknown, accepted_response, decision_response, get_status, refusal
+from api.line_responses import accept_unknown, accepted_response, await_status, decision_response, refusal
 from api.prefer import preferred_wait
 from api.responses import NO_STORE
 from shared.domain.permissions import ActingAs
@@ -140,12 +140,7 @@ def submit(
     if isinstance(answer, Accepted) and not wait_seconds:
         return accepted_response(container, request, answer, headers)
     try:
-        status = container.hub.wait(
-            answer.job_id,
-            wait_seconds,
-            lambda: get_status(container, answer.job_id, None),
-            lambda status: status.is_decided,
-        )
+        status = await_status(container, answer.job_id, None, wait_seconds)
     except GuichetError as error:
         # It stands in the line: whatever keeps us from following it, the answer must not say otherwise.
         if isinstance(answer, Accepted):

@@ -35,6 +35,18 @@ def get_status(container: Container, job_id: uuid.UUID, subjects: tuple[str, str
     return status
 
 
+def await_status(
+    container: Container, job_id: uuid.UUID, subjects: tuple[str, str] | None, seconds: float
+) -> RequestStatus:
+    """The decision, or what the status is after `seconds`. Raises as `get_status` does."""
+    if seconds > 0:
+        with container.hub.waiter(job_id, subjects) as waiter:
+            decided = waiter.wait(seconds)
+        if decided is not None:
+            return decided
+    return get_status(container, job_id, subjects)
+
+
 def read_document(container: Container, status: RequestStatus, *, stream_link: bool = True) -> dict[str, Any]:
     """The status document of a request as it is now. Without `stream_link` for who came by a stream token:
     it must not renew itself.

@@ -1,53 +1,112 @@
-"""Waiting for decisions: one subscription a process, any number of requests that wait on it.
+"""Waiting for decisions: one subscription a process and one reader, for any number of requests that wait.
 
-"Decided" messages are lossy. A waiter subscribes first, then reads the status, then waits, and reads again
-every few seconds: a lost message costs seconds, never an answer.
+"Decided" messages are lossy. Whoever waits stands in the hub first, then is looked up, and again every few seconds: a
+lost message costs seconds, never an answer. Who waits does not look for itself: the reader asks for many at once, so a
+batch of decisions costs a round trip or three and not one for each that is told, and a crowd that waits takes one
+connection of the line's and not all of them.
 """
 
 import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Final
 
 from redis import Redis
 from redis.exceptions import RedisError
 
+from shared.errors import GuichetError, NotFoundError
 from shared.line.keys import DECIDED_CHANNEL
+from shared.line.status import Question
+from shared.services.requests import RequestStatus
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 REREAD_SECONDS: Final = 5.0
 RECONNECT_SECONDS: Final = 1.0
+# How often the reader looks who has not been looked up for too long: a tenth of a millisecond for a thousand of them.
+TURN_SECONDS: Final = 0.25
+# In one script, which keeps Redis from accepting for so long: two milliseconds.
+LOOKS_AT_ONCE: Final = 100
+
+Look = RequestStatus | GuichetError | None
+
+
+class Waiter:
+    """Somebody who waits for one job's decision, and whether they want to hear of a new place too."""
+
+    __slots__ = ("_look", "_news", "_place", "_wants_places", "every", "looks_at", "question")
+
+    def __init__(self, question: Question, *, every: float, wants_places: bool) -> None:
+        self.question, self.every, self.looks_at = question, every, 0.0
+        self._wants_places = wants_places
+        self._place: int | None = None
+        self._look: Look = None
+        self._news = threading.Event()
+
+    def wait(self, seconds: float) -> RequestStatus | None:
+        """What the reader has found since the last call: the decision, or a place that is new; None after `seconds`
+        without any. Raises GuichetError when it met one: `job_not_found`, `unauthenticated`, unavailable.
+        """
+        if not self._news.wait(seconds):
+            return None
+        self._news.clear()
+        if isinstance(self._look, GuichetError):
+            raise self._look
+        return self._look
+
+    def tell(self, look: Look) -> None:
+        """Wakes who waits, unless it is no news."""
+        if isinstance(look, RequestStatus) and not look.is_decided:
+            if not self._wants_places or look.position == self._place:
+                return
+            self._place = look.position
+        self._look = NotFoundError("job_not_found") if look is None else look
+        self._news.set()
 
 
 class DecisionHub:
-    """Wakes who waits for a job when a worker says that it is decided."""
+    """Looks up who waits for a job when a worker says that it is decided, and now and then."""
 
-    def __init__(self, redis: "Redis") -> None:
-        self._redis = redis
-        self._waiters: dict[str, set[threading.Event]] = {}
+    def __init__(self, redis: "Redis", look_up: Callable[[Sequence[Question]], Sequence[Look]]) -> None:
+        self._redis, self._look_up = redis, look_up
+        self._waiters: dict[str, set[Waiter]] = {}
+        self._due: dict[Waiter, None] = {}
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._turn = threading.Event()
+        self._scans_at = 0.0
+        self._started = False
         self._closed = False
 
     @contextmanager
-    def waiter(self, job_id: uuid.UUID) -> Iterator[threading.Event]:
-        """An event that is set whenever the job may have been decided, for the length of the block."""
-        event = threading.Event()
+    def waiter(
+        self,
+        job_id: uuid.UUID,
+        subjects: tuple[str, str] | None,
+        *,
+        every: float | None = None,
+        wants_places: bool = False,
+    ) -> Iterator[Waiter]:
+        """Somebody who waits, for the length of the block: looked up at once, when a message names the job, and
+        `every` so many seconds. `subjects` are checked for revocation at each look; None for who needs no token.
+        """
+        waiter = Waiter(
+            (job_id, subjects), every=REREAD_SECONDS if every is None else every, wants_places=wants_places
+        )
         with self._lock:
-            self._waiters.setdefault(str(job_id), set()).add(event)
+            self._waiters.setdefault(str(job_id), set()).add(waiter)
+            self._due[waiter] = None
             self._start()
+        self._turn.set()
         try:
-            yield event
+            yield waiter
         finally:
             with self._lock:
+                self._due.pop(waiter, None)
                 waiting = self._waiters[str(job_id)]
-                waiting.discard(event)
+                waiting.discard(waiter)
                 if not waiting:
                     del self._waiters[str(job_id)]
 
@@ -56,28 +115,47 @@ class DecisionHub:
         with self._lock:
             self._start()
 
-    def _start(self) -> None:
-        if self._thread is None and not self._closed:
-            self._thread = threading.Thread(target=self._listen_forever, name="decision-hub", daemon=True)
-            self._thread.start()
-
-    def wait(
-        self, job_id: uuid.UUID, seconds: float, read: Callable[[], T], is_decided: Callable[[T], bool]
-    ) -> T:
-        """What `read` gives once `is_decided` says so, or after `seconds`; reads at least once."""
-        deadline = time.monotonic() + seconds
-        with self.waiter(job_id) as event:
-            while True:
-                value = read()
-                remaining = deadline - time.monotonic()
-                if is_decided(value) or remaining <= 0:
-                    return value
-                event.wait(min(remaining, REREAD_SECONDS))
-                event.clear()
-
     def close(self) -> None:
-        """Stops listening."""
+        """Stops listening and looking."""
         self._closed = True
+        self._turn.set()
+
+    def look_once(self) -> None:
+        """Looks up everybody whose turn it is: one round trip for each LOOKS_AT_ONCE of them."""
+        now = time.monotonic()
+        due = self._take_due(now)
+        for start in range(0, len(due), LOOKS_AT_ONCE):
+            chunk = due[start : start + LOOKS_AT_ONCE]
+            for waiter in chunk:
+                waiter.looks_at = now + waiter.every
+            looks = self._look_up([waiter.question for waiter in chunk])
+            for waiter, look in zip(chunk, looks, strict=True):
+                waiter.tell(look)
+
+    def _take_due(self, now: float) -> list[Waiter]:
+        with self._lock:
+            due, self._due = self._due, {}
+            if now >= self._scans_at:
+                self._scans_at = now + TURN_SECONDS
+                for waiting in self._waiters.values():
+                    due.update((waiter, None) for waiter in waiting if waiter.looks_at <= now)
+        return [*due]
+
+    def _start(self) -> None:
+        if self._started or self._closed:
+            return
+        self._started = True
+        for name, run in (("decision-hub", self._listen_forever), ("status-reader", self._look_forever)):
+            threading.Thread(target=run, name=name, daemon=True).start()
+
+    def _look_forever(self) -> None:
+        while not self._closed:
+            self._turn.wait(TURN_SECONDS)
+            self._turn.clear()
+            try:
+                self.look_once()
+            except Exception:  # nothing in here may end the thread; whoever was due is, again, in a while
+                log.exception("the status reader could not look")
 
     def _listen_forever(self) -> None:
         while not self._closed:
@@ -98,16 +176,16 @@ class DecisionHub:
                 if message["type"] == "message":
                     self._wake(message["data"].decode().split(","))
                 else:
-                    self._wake_all()  # subscribed now: who read before that reads again
+                    self._wake_all()  # subscribed now: who was looked up before that is looked up again
 
-    def _wake(self, job_ids: list[str]) -> None:
+    def _wake(self, job_ids: Sequence[str]) -> None:
         with self._lock:
             for job_id in job_ids:
-                for event in self._waiters.get(job_id, ()):
-                    event.set()
+                self._due.update(dict.fromkeys(self._waiters.get(job_id, ())))
+        self._turn.set()
 
     def _wake_all(self) -> None:
         with self._lock:
             for waiting in self._waiters.values():
-                for event in waiting:
-                    event.set()
+                self._due.update(dict.fromkeys(waiting))
+        self._turn.set()

@@ -25,7 +25,9 @@ from scripts.benches import (
     reads,
     redis_memory,
     scaling,
+    status,
     steady,
+    waiters,
 )
 from scripts.benches.figures import Measurement
 from scripts.benches.installation import Laboratory
@@ -49,6 +51,8 @@ BENCHES: Final[dict[str, Callable[[Laboratory], Measurement]]] = {
     "idle": idle.measure,
     "admin": admin.measure,
     "reads": reads.measure,
+    "status": status.measure,
+    "waiters": waiters.measure,
     "lists": lists.measure,
     "scaling": scaling.measure,
 }

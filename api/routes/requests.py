@@ -14,7 +14,7 @@ from api.caching import if_none_match
 from api.container import Container, get_container
 from api.contract import Answer, describe
 from api.line_answers import UNDECIDED_EXAMPLE
-from api.line_responses import get_status, read_document
+from api.line_responses import await_status, get_status, read_document
 from api.parsing import load_query
 from api.responses import NO_STORE, json_response
 from api.schemas.request_documents import RequestStatusDocument, RequestStatusListDocument
@@ -29,6 +29,9 @@ blueprint = Blueprint("requests", __name__)
 
 STREAM_SECONDS_MAX: Final = 600
 POSITION_SECONDS: Final = 2.0  # how often a stream looks whether its place has changed
+# Proxies close what is silent for half a minute or more; and a write is how a client that has gone is noticed.
+HEARTBEAT_SECONDS: Final = 10.0
+STILL_WAITING: Final = b": still waiting\n\n"
 DECIDED: Final = "decided"
 _WAIT: Final = WaitSchema()
 _LIST: Final = RequestListSchema()
@@ -98,12 +101,7 @@ def poll(job_id: uuid.UUID) -> Response:
     container = get_container()
     status = _get_own(container, job_id, identity)
     if seconds and not status.is_decided:
-        status = container.hub.wait(
-            job_id,
-            seconds,
-            lambda: get_status(container, job_id, identity.subjects),
-            lambda status: status.is_decided,
-        )
+        status = await_status(container, job_id, identity.subjects, seconds)
     if status.is_decided:
         container.stamps.event_decided(status.event_id)
     return _document_response(read_document(container, status))
@@ -220,23 +218,28 @@ def _events(
     `subjects` are checked for revocation at each look; None for who came by a stream token.
     """
     ends_at = time.monotonic() + STREAM_SECONDS_MAX
-    with container.hub.waiter(status.job_id) as told:
+    comment = STILL_WAITING if _event_id(status) == last_seen else b""
+    with container.hub.waiter(status.job_id, subjects, every=POSITION_SECONDS, wants_places=True) as waiter:
         while True:
-            event_id = DECIDED if status.is_decided else f"position-{status.position}"
-            if event_id == last_seen:
-                yield b": still waiting\n\n"
-            else:
+            if _event_id(status) != last_seen:
+                last_seen = _event_id(status)
                 document = read_document(container, status, stream_link=subjects is not None)
                 kind = DECIDED if status.is_decided else "position"
-                yield f"id: {event_id}\nevent: {kind}\ndata: ".encode() + orjson.dumps(document) + b"\n\n"
-                last_seen = event_id
+                yield f"id: {last_seen}\nevent: {kind}\ndata: ".encode() + orjson.dumps(document) + b"\n\n"
+            elif comment:
+                yield comment
             if status.is_decided or time.monotonic() >= ends_at:
                 return
-            told.wait(POSITION_SECONDS)
-            told.clear()
             try:
-                status = get_status(container, status.job_id, subjects)
+                found = waiter.wait(HEARTBEAT_SECONDS)
+                comment = STILL_WAITING if found is None else b""
+                status = found or status
             except UnavailableError:
-                yield b": the line does not answer\n\n"
+                comment = b": the line does not answer\n\n"
             except GuichetError:
                 return  # revoked: the client may come back with another token
+
+
+def _event_id(status: RequestStatus) -> str:
+    """What `Last-Event-ID` will say of it."""
+    return DECIDED if status.is_decided else f"position-{status.position}"

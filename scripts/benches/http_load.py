@@ -1,7 +1,7 @@
 """A lean load generator: one process, epoll, raw sockets, prepared requests; some 15 µs of CPU a request.
 
 It knows just enough HTTP for the servers of a bench: keep-alive, one request at a time a connection, answers
-with a Content-Length.
+with a Content-Length, or a 304.
 
 Closed loop: a connection sends its next request when the one before is answered. Open loop (`due`): requests come when
 they come, however slow the answers are, and a latency counts from the instant at which its request was due. So a server
@@ -23,6 +23,7 @@ from typing import Final
 _READ_BYTES: Final = 65_536
 _HEAD_END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"Content-Length: "
+_NOT_MODIFIED: Final = b"HTTP/1.1 304"
 _SILENCE_SECONDS: Final = 60.0
 # Where a poll names the job that its request is told of.
 JOB_PLACE: Final = b"{job_id}"
@@ -63,7 +64,7 @@ class Outcome:
     last_accept_at: float = 0.0
     last_answer_at: float = 0.0
     cpu_seconds: float = 0.0
-    refusal: bytes = b""  # one answer that was neither 2xx nor 503, to show
+    refusal: bytes = b""  # one answer that was neither 2xx, 304 nor 503, to show
 
     @property
     def seconds(self) -> float:
@@ -209,7 +210,7 @@ class _Load:
         outcome, now = self._outcome, time.perf_counter()
         status = int(answer[9:12])
         outcome.statuses[status] += 1
-        if status >= 300 and status != 503 and not outcome.refusal:
+        if status >= 300 and status not in (304, 503) and not outcome.refusal:
             outcome.refusal = answer
         (outcome.poll_latencies if connection.is_polling else outcome.latencies).append(
             now - connection.counts_from
@@ -253,8 +254,8 @@ class _Connection:
             data = self._buffer + data
         head = data.find(_HEAD_END)
         length = data.find(_LENGTH, 0, head)
-        if head >= 0 and length >= 0:
-            size = int(data[length + len(_LENGTH) : data.index(b"\r", length)])
+        if head >= 0 and (length >= 0 or data.startswith(_NOT_MODIFIED)):
+            size = 0 if length < 0 else int(data[length + len(_LENGTH) : data.index(b"\r", length)])
             if len(data) >= head + len(_HEAD_END) + size:
                 self._buffer = b""
                 return data

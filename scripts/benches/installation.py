@@ -26,7 +26,8 @@ from scripts.embedded.redis import EmbeddedRedis
 from scripts.migrate import migrate
 from shared.db import make_engine, transaction
 from shared.domain.permissions import Actor
-from shared.line.client import ScriptRunner, make_redis
+from shared.line import keys
+from shared.line.client import ScriptRunner, make_redis, text_of
 from shared.line.inspect import count_undecided
 from shared.services.audit.findings import finding_document
 from shared.services.events import create_event
@@ -187,6 +188,13 @@ class Installation:
     def fill(self, event_id: int, user_ids: list[int]) -> None:
         """Puts one booking a user into the line."""
         fill(self.settings, event_id, user_ids)
+
+    def list_jobs(self, user_ids: list[int]) -> list[str]:
+        """The job id of each user's one undecided request."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for user_id in user_ids:
+                pipe.srandmember(keys.undecided_of_user(user_id))
+            return [text_of(job) for job in pipe.execute()]
 
     @contextmanager
     def worker(self, **changes: Any) -> Iterator[Process]:  # noqa: ANN401 - any setting

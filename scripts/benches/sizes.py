@@ -29,6 +29,8 @@ class Sizes:
     admin: int = 200_000  # that wait, that failed, and failed tasks
     listed: int = 1_000_000  # events, with five times as many bookings, against a hundredth of them
     reads: int = 20_000  # of one list and one event
+    status: int = 20_000  # polls, a quarter as many clients
+    waiters: int = 3_000
     scaling_accepts: int = 10_000  # in each configuration
     scaling_decisions: int = 40_000
 
@@ -54,7 +56,9 @@ QUICK = Sizes(
     idle=100,
     admin=10_000,
     listed=50_000,
-    reads=8_000,
+    reads=2_000,
+    status=2_000,
+    waiters=1_000,
     scaling_accepts=2_000,
     scaling_decisions=10_000,
 )

@@ -44,7 +44,8 @@ class Web:
         polls: Sequence[bytes] = (),
         may_be_busy: bool = False,
     ) -> http_load.Outcome:
-        """Sends the requests from a process of its own; raises BenchError when one was not 2xx.
+        """Sends the requests from a process of its own; raises BenchError when one was neither 2xx nor
+        304.
 
         The arguments are those of `http_load.Plan`. `may_be_busy`: 503 is an answer, counted in the outcome.
         """

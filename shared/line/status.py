@@ -2,8 +2,9 @@
 
 import base64
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -13,6 +14,8 @@ from shared.ids import BIGINT_MAX
 from shared.line import keys
 from shared.line.client import AnswerUnknownError, LineUnavailableError, ScriptRunner, text_of
 from shared.line.installation import Installation
+
+_NOBODY: Final = ("", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,34 +36,49 @@ class LineJob:
     is_taken: bool = False
 
 
+# Whose job it is asked for, and what a revocation may name to end their token; None: whoever asks has shown another.
+Question = tuple[uuid.UUID, tuple[str, str] | None]
+
+
+def find_jobs(
+    runner: ScriptRunner, installation: Installation, asked: Sequence[Question]
+) -> list[LineJob | str] | str:
+    """Each job, or why there is none: `absent`, `revoked`; or `uninitialised` instead of all answers. One round trip,
+    in which Redis does nothing else: some 20 µs a job.
+
+    Raises LineUnavailableError when Redis does not answer or belongs to another installation.
+    """
+    names = [keys.INSTALLATION]
+    for job_id, subjects in asked:
+        text = str(job_id)
+        revoked = _NOBODY if subjects is None else (keys.revoked(subjects[0]), keys.revoked(subjects[1]))
+        names += (*revoked, keys.job(text), keys.result(text))
+    try:
+        reply = runner.run("status", names, [installation.mark, keys.LINE_PREFIX])
+    except AnswerUnknownError as error:
+        raise LineUnavailableError("The line did not answer.") from error
+    if reply[0] == b"foreign":
+        raise LineUnavailableError("This Redis belongs to another installation.")
+    if reply[0] == b"uninitialised":
+        return "uninitialised"
+    return [_line_job(job_id, answer) for (job_id, _), answer in zip(asked, reply[1:], strict=True)]
+
+
 def find_job(
     runner: ScriptRunner,
     installation: Installation,
     job_id: uuid.UUID,
     subjects: tuple[str, str] | None = None,
 ) -> LineJob | str:
-    """The job, or why there is none: `absent`, `uninitialised`, `revoked` (of `subjects`). One round trip.
-
-    Raises LineUnavailableError when Redis does not answer or belongs to another installation.
-    """
-    revoked = ("", "") if subjects is None else (keys.revoked(subjects[0]), keys.revoked(subjects[1]))
-    try:
-        reply = runner.run(
-            "status",
-            [keys.INSTALLATION, *revoked, keys.job(str(job_id)), keys.result(str(job_id))],
-            [installation.mark, keys.LINE_PREFIX],
-        )
-    except AnswerUnknownError as error:
-        raise LineUnavailableError("The line did not answer.") from error
-    if reply[0] == b"foreign":
-        raise LineUnavailableError("This Redis belongs to another installation.")
-    if reply[0] != b"found":
-        return str(reply[0].decode())
-    return _line_job(job_id, reply)
+    """One job, as `find_jobs` gives it, or `uninitialised`."""
+    found = find_jobs(runner, installation, [(job_id, subjects)])
+    return found if isinstance(found, str) else found[0]
 
 
 def _line_job(job_id: uuid.UUID, reply: list[bytes]) -> LineJob | str:
     """What is unreadable, whoever damaged it, is a job that the line does not know."""
+    if reply[0] != b"found":
+        return reply[0].decode()
     _, status, data, accepted_at, arrival, withdrawn, result = reply[:7]
     undecided = status in (b"queued", b"started")
     if not undecided and not result:

@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from redis import Redis
@@ -15,7 +15,7 @@ from shared.line.accept import Answer, NewRequest, Refused
 from shared.line.client import LineUnavailableError, ScriptRunner
 from shared.line.doors import OPEN_DOOR, Door
 from shared.line.installation import put_revocations
-from shared.line.status import LineJob
+from shared.line.status import LineJob, Question
 from shared.services.line_gate import LineGate
 from shared.settings import Settings
 
@@ -51,11 +51,15 @@ class LineClient:
 
     def find_job(self, job_id: uuid.UUID, subjects: tuple[str, str] | None = None) -> LineJob | str:
         """The job in the line, or `absent` or `revoked`. One round trip. Raises UnavailableError."""
-        found = status.find_job(self.runner, self._gate.installation(), job_id, subjects)
-        if found == "uninitialised":
+        return self.find_jobs([(job_id, subjects)])[0]
+
+    def find_jobs(self, asked: Sequence[Question]) -> list[LineJob | str]:
+        """The same for many, in one round trip."""
+        found = status.find_jobs(self.runner, self._gate.installation(), asked)
+        if isinstance(found, str):
             self._heal()
-            found = status.find_job(self.runner, self._gate.installation(), job_id, subjects)
-        if found == "uninitialised":
+            found = status.find_jobs(self.runner, self._gate.installation(), asked)
+        if isinstance(found, str):
             raise LineUnavailableError("Redis lost its data again.")
         return found
 

@@ -1,7 +1,7 @@
 """Following a request: in the line while Redis knows it, in the ledger for ever."""
 
 import uuid
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,9 +20,9 @@ from shared.domain.requests import (
 )
 from shared.domain.results import result_document
 from shared.errors import GuichetError, UnavailableError
-from shared.line.status import LineJob
+from shared.line.status import LineJob, Question
 from shared.services.line import LineClient
-from shared.store.decisions import RecordedDecision, find_recorded, list_recorded_of_user
+from shared.store.decisions import RecordedDecision, list_recorded, list_recorded_of_user
 
 # What somebody asked for themselves. The others are the control plane's, though some are about a user.
 ASKED_KINDS: Final = tuple(kind for kind in KINDS if kind not in (EXPIRE_OFFER, SERVE_WAITLIST, END_WAITLIST))
@@ -56,41 +56,71 @@ class RequestStatus:
 def find_status(
     engine: Engine, line: LineClient, job_id: uuid.UUID, subjects: tuple[str, str] | None
 ) -> RequestStatus | None:
-    """The request's status; None when neither the line nor the ledger knows it.
+    """The request's status; None when neither the line nor the ledger knows it. Costs and errors as `find_statuses`,
+    which are raised here.
+    """
+    found = find_statuses(engine, line, [(job_id, subjects)])[0]
+    if isinstance(found, GuichetError):
+        raise found
+    return found
 
-    One round trip to Redis; one to PostgreSQL when Redis does not know it, or only that a worker has it in hand: while
-    its reply is under way, or lost, the decision stands in the ledger, and may have been told from there already.
-    `subjects` are the caller's, to be checked for revocation. Raises GuichetError `unauthenticated`, UnavailableError
-    when it cannot be known.
+
+def find_statuses(
+    engine: Engine, line: LineClient, asked: Sequence[Question]
+) -> list[RequestStatus | GuichetError | None]:
+    """Each request's status; None when neither the line nor the ledger knows it.
+
+    One round trip to Redis; one to PostgreSQL for those that Redis does not know, or of which it knows only that a
+    worker has them in hand: while the reply is under way, or lost, the decision stands in the ledger, and may have been
+    told from there already. Revoked tokens are GuichetError `unauthenticated`, and UnavailableError is what cannot be
+    known.
     """
     try:
-        found = line.find_job(job_id, subjects)
-    except UnavailableError:
+        jobs: Sequence[LineJob | str | UnavailableError] = line.find_jobs(asked)
+    except UnavailableError as error:
         # Redis is away: a decision can still be told; that there is none cannot.
-        recorded = _find_in_ledger(engine, job_id)
-        if recorded is None:
-            raise
+        jobs = [error] * len(asked)
+    unsure = [
+        job_id
+        for (job_id, _), job in zip(asked, jobs, strict=True)
+        if (job.is_taken if isinstance(job, LineJob) else job != "revoked")
+    ]
+    recorded: Mapping[uuid.UUID, RequestStatus] = {}
+    trouble = None
+    if unsure:
+        try:
+            recorded = _list_in_ledger(engine, unsure)
+        except UnavailableError as error:  # what Redis knows to wait is not touched by it
+            trouble = error
+    return [_weigh(job, recorded.get(job_id), trouble) for (job_id, _), job in zip(asked, jobs, strict=True)]
+
+
+def _weigh(
+    job: LineJob | str | UnavailableError, recorded: RequestStatus | None, trouble: UnavailableError | None
+) -> RequestStatus | GuichetError | None:
+    """What the line and the ledger, or its absence, together say."""
+    if job == "revoked":
+        return GuichetError("unauthenticated")
+    if recorded is not None:
         return recorded
-    if found == "revoked":
-        raise GuichetError("unauthenticated")
-    if not isinstance(found, LineJob):
-        return _find_in_ledger(engine, job_id)
-    recorded = None
-    if found.is_taken:
-        with suppress(UnavailableError):  # without the database there is the line's word: it waits
-            recorded = _find_in_ledger(engine, job_id)
-    return recorded or _of_line_job(found)
+    if isinstance(job, LineJob):
+        return _of_line_job(job)
+    error = trouble or (job if isinstance(job, UnavailableError) else None)
+    if error is None:
+        return None
+    # One for each who asked: they are raised in threads of their own.
+    return UnavailableError(
+        error.code, error.detail, retry_after_seconds=error.retry_after_seconds, **error.facts
+    )
 
 
-def _find_in_ledger(engine: Engine, job_id: uuid.UUID) -> RequestStatus | None:
+def _list_in_ledger(engine: Engine, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, RequestStatus]:
     try:
         with transaction(engine) as session:
-            recorded = find_recorded(session, job_id)
+            found = list_recorded(session, list(map(str, job_ids)))
     except (SQLAlchemyError, OSError) as error:
         raise UnavailableError("database_unavailable") from error
-    if recorded is None or recorded.row.kind not in KINDS:
-        return None
-    return of_recorded(recorded)
+    return {recorded.row.job_id: of_recorded(recorded) for recorded in found if recorded.row.kind in KINDS}
 
 
 def list_undecided(line: LineClient, user_id: int, *, before: uuid.UUID | None = None) -> list[RequestStatus]:

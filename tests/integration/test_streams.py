@@ -1,9 +1,8 @@
 """A stream of events is honest while the line is away, to whom it was opened by a token, and when tokens are revoked."""
 
-import contextlib
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -13,6 +12,7 @@ import pytest
 from api.routes import requests
 from shared.clock import utc_now
 from shared.errors import UnavailableError
+from shared.line.status import Question
 from tests.factories import auth_header, make_event, make_user, make_users
 from tests.lines import LineDriver
 
@@ -62,67 +62,41 @@ def few(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-class Told:
-    """A hub's event that notes each wait, and never makes anybody wait."""
-
-    def __init__(self, log: list[str]) -> None:
-        self._log = log
-
-    def wait(self, seconds: float) -> bool:
-        self._log.append(f"wait {seconds:g}")
-        return True
-
-    def clear(self) -> None:
-        """Nothing."""
-
-
 class TestLineAway:
-    def test_costs_one_look_a_wait(self, app, follower, monkeypatch):
-        """Neither the line's errors nor the hub's wake-ups may turn waiting into spinning."""
-        log: list[str] = []
-        hub = app.extensions["guichet"].hub
-        monkeypatch.setattr(hub, "waiter", lambda _job_id: contextlib.nullcontext(Told(log)))
-        chunks = follower.by_token().iter_encoded()
-        assert next(chunks).startswith(b"id: position-2\n")
-
-        def be_away(*_: object) -> None:
-            log.append("look")
-            raise UnavailableError("line_unavailable")
-
-        monkeypatch.setattr(requests, "get_status", be_away)
-        told = [next(chunks) for _ in range(20)]
-        assert all(chunk.startswith(b":") for chunk in told)
-        assert log[::2] == [f"wait {requests.POSITION_SECONDS:g}"] * (len(log) // 2)
-        assert log[1::2] == ["look"] * (len(log) // 2)
-
     def test_ends_with_the_stream(self, follower, monkeypatch):
         """Ten minutes, whatever the line does: the clock counts, not the number of waits."""
         now = [0.0]
         monkeypatch.setattr(requests, "time", SimpleNamespace(monotonic=lambda: now[0]))
-        monkeypatch.setattr(requests, "POSITION_SECONDS", 0)
+        monkeypatch.setattr(requests, "HEARTBEAT_SECONDS", 0)
         chunks = follower.by_token().iter_encoded()
         next(chunks)
         now[0] = requests.STREAM_SECONDS_MAX
         assert list(documents(few(chunks))) == []
 
-    def test_does_not_lose_the_decision(self, driver, follower, monkeypatch):
+    def test_does_not_lose_the_decision(self, app, driver, follower, monkeypatch):
         monkeypatch.setattr(requests, "POSITION_SECONDS", 0.01)
         chunks = follower.by_token().iter_encoded()
         next(chunks)
-        look = requests.get_status
-        away = threading.Event()
+        hub, away = app.extensions["guichet"].hub, threading.Event()
+        look_up = hub._look_up
         away.set()
 
-        def look_or_fail(*arguments: object) -> object:
-            if away.is_set():
-                raise UnavailableError("line_unavailable")
-            return look(*arguments)
+        def look_or_fail(asked: Sequence[Question]) -> object:
+            return [UnavailableError("line_unavailable")] * len(asked) if away.is_set() else look_up(asked)
 
-        monkeypatch.setattr(requests, "get_status", look_or_fail)
+        monkeypatch.setattr(hub, "_look_up", look_or_fail)
         assert next(chunks) == b": the line does not answer\n\n"
         driver.decide_all()
         away.clear()
         assert [event for event, _ in documents(chunks)] == ["decided"]
+
+    def test_is_not_a_silent_stream(self, follower, monkeypatch):
+        """Proxies close what says nothing; and a write is how one notices that nobody listens."""
+        monkeypatch.setattr(requests, "HEARTBEAT_SECONDS", 0.01)
+        chunks = follower.by_token().iter_encoded()
+        next(chunks)
+        assert [next(chunks) for _ in range(3)] == [requests.STILL_WAITING] * 3
+        chunks.close()
 
 
 class TestOpenedByToken:
@@ -155,6 +129,7 @@ class TestOpenedByBearer:
     @pytest.fixture(autouse=True)
     def impatient(self, monkeypatch) -> None:
         monkeypatch.setattr(requests, "POSITION_SECONDS", 0.01)
+        monkeypatch.setattr(requests, "HEARTBEAT_SECONDS", 0.01)
 
     @pytest.mark.parametrize("subject", ["family:{0.family}", "user:{0.user.id}"])
     def test_ends_when_it_is_revoked(self, app, driver, follower, subject):

@@ -2,12 +2,14 @@
 seconds and never an answer.
 """
 
+import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -15,9 +17,12 @@ import pytest
 from api import waiting
 from api.stream_tokens import make_stream_token
 from api.waiting import DecisionHub
+from shared.errors import NotFoundError, UnavailableError
 from shared.line import keys
 from shared.line.client import make_redis
+from shared.line.status import Question
 from shared.models import User
+from shared.services.requests import RequestStatus
 from tests.factories import auth_header, make_event, make_user, make_users
 from tests.lines import LineDriver, await_that
 
@@ -127,31 +132,66 @@ class TestLongPoll:
         assert (answer.status_code, answer.headers["Preference-Applied"]) == (201, "wait=30")
 
 
+class Ledger:
+    """What the hub's reader is answered, and what it asked."""
+
+    def __init__(self) -> None:
+        self.looks: list[list[Question]] = []
+        self.decided: set[uuid.UUID] = set()
+
+    def look_up(self, asked: Sequence[Question]) -> list[RequestStatus]:
+        self.looks.append(list(asked))
+        return [status_of(job_id, decided=job_id in self.decided) for job_id, _ in asked]
+
+
+def status_of(job_id: uuid.UUID, *, decided: bool, position: int = 1) -> RequestStatus:
+    return RequestStatus(
+        job_id=job_id,
+        kind="book",
+        event_id=1,
+        user_id=1,
+        tickets=1,
+        arrival=1,
+        accepted_at="2026-01-01T00:00:00.000000Z",
+        position=None if decided else position,
+        result={"outcome": "confirmed"} if decided else None,
+    )
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def hub(settings, ledger) -> Iterator[DecisionHub]:
+    hub = DecisionHub(make_redis(settings.redis_url), ledger.look_up)
+    yield hub
+    hub.close()
+
+
 class TestHub:
-    def test_misses_nothing_that_happens_before_it_listens(self, settings, pool, monkeypatch):
-        """The first waiter of a process reads before the subscription stands; a message in between is lost."""
+    def test_misses_nothing_that_happens_before_it_listens(self, hub, ledger, pool, monkeypatch):
+        """The first waiter of a process is looked up before the subscription stands; a message in between is lost."""
         monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)
-        may_listen, listen = threading.Event(), DecisionHub._listen
+        may_listen, listen, job_id = threading.Event(), DecisionHub._listen, uuid.uuid4()
 
         def listen_late(hub: DecisionHub) -> None:
             may_listen.wait(20)
             listen(hub)
 
         monkeypatch.setattr(DecisionHub, "_listen", listen_late)
-        hub = DecisionHub(make_redis(settings.redis_url))
-        answers = ["queued", "decided"]
-        polling = pool.submit(
-            hub.wait, uuid.uuid4(), 30, lambda: answers.pop(0), lambda value: value == "decided"
-        )
-        await_that(lambda: answers == ["decided"], what="the first look")
-        may_listen.set()
-        assert polling.result(timeout=20) == "decided"
-        hub.close()
+        with hub.waiter(job_id, None) as waiter:
+            polling = pool.submit(waiter.wait, 30)
+            await_that(lambda: ledger.looks, what="the first look")
+            ledger.decided.add(job_id)
+            may_listen.set()
+            assert polling.result(timeout=20).is_decided
 
     def test_notices_what_is_decided_while_it_is_not_subscribed(
-        self, settings, redis_client, pool, monkeypatch
+        self, hub, ledger, redis_client, pool, monkeypatch
     ):
-        """Cut off, it hears nothing until it has subscribed again; then everybody looks once more."""
+        """Cut off, it hears nothing until it has subscribed again; then everybody is looked up once more."""
         monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)
         monkeypatch.setattr(waiting, "RECONNECT_SECONDS", 0)
         listen, may_listen, cut_off = DecisionHub._listen, threading.Event(), threading.Event()
@@ -164,54 +204,127 @@ class TestHub:
             listen(hub)
 
         monkeypatch.setattr(DecisionHub, "_listen", listen_when_allowed)
-        hub, job_id = DecisionHub(make_redis(settings.redis_url)), uuid.uuid4()
-        state, reads = "queued", []
-
-        def read() -> str:
-            reads.append(state)
-            return state
-
-        polling = pool.submit(hub.wait, job_id, 30, read, lambda value: value == "decided")
-        await_that(lambda: len(reads) >= 2, what="the look after subscribing")
-        may_listen.clear()
-        redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        assert cut_off.wait(20)
-        await_that(lambda: len(reads) >= 3, what="the look after being cut off")
-        state = "decided"
-        redis_client.publish(keys.DECIDED_CHANNEL, str(job_id))  # to nobody
-        assert not polling.done()
-        may_listen.set()
-        assert polling.result(timeout=20) == "decided"
-        hub.close()
+        job_id = uuid.uuid4()
+        with hub.waiter(job_id, None) as waiter:
+            polling = pool.submit(waiter.wait, 30)
+            await_that(lambda: subscribers(redis_client) == 1, what="the subscription")
+            may_listen.clear()
+            redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            assert cut_off.wait(20)
+            looks = len(ledger.looks)
+            ledger.decided.add(job_id)
+            redis_client.publish(keys.DECIDED_CHANNEL, str(job_id))  # to nobody
+            may_listen.set()
+            assert polling.result(timeout=20).is_decided
+            assert len(ledger.looks) >= looks
 
     def test_keeps_no_waiter(self, app, waiters):
         waiters[0].status("?wait=1")
-        assert app.extensions["guichet"].hub._waiters == {}
+        hub = app.extensions["guichet"].hub
+        assert (hub._waiters, hub._due) == ({}, {})
 
-    def test_keeps_no_waiter_that_met_an_error(self, settings):
-        hub = DecisionHub(make_redis(settings.redis_url))
-        with pytest.raises(ZeroDivisionError):
-            hub.wait(uuid.uuid4(), 1, lambda: 1 // 0, bool)
-        assert hub._waiters == {}
-        hub.close()
+    def test_keeps_no_waiter_that_met_an_error(self, hub):
+        with pytest.raises(ZeroDivisionError), hub.waiter(uuid.uuid4(), None):
+            raise ZeroDivisionError
+        assert (hub._waiters, hub._due) == ({}, {})
 
-    def test_wakes_only_whose_job_it_is(self, settings, redis_client):
-        hub = DecisionHub(make_redis(settings.redis_url))
+    def test_looks_up_only_whose_job_it_is(self, hub, ledger, redis_client, monkeypatch):
+        monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)
         mine, other = uuid.uuid4(), uuid.uuid4()
-        with hub.waiter(mine) as one, hub.waiter(mine) as two, hub.waiter(other) as three:
-            await_that(
-                lambda: redis_client.pubsub_numsub(keys.DECIDED_CHANNEL)[0][1] == 1, what="the subscription"
-            )
-            # The first was there before the hub listened, the others perhaps not: theirs may be over, or never come.
-            assert one.wait(20), "the wake-up after subscribing"
-            with hub._lock:
-                for event in (one, two, three):
-                    event.clear()
+        with hub.waiter(mine, None) as one, hub.waiter(mine, None) as two, hub.waiter(other, None) as three:
+            await_that(lambda: subscribers(redis_client) == 1, what="the subscription")
+            await_that(lambda: asked_of(ledger).count(other) >= 2, what="the look after subscribing")
+            ledger.decided |= {mine, other}
+            del ledger.looks[:]
             redis_client.publish(keys.DECIDED_CHANNEL, f"{uuid.uuid4()},{mine}")
-            assert one.wait(20)
-            assert two.wait(20)
-            assert not three.is_set()
-        hub.close()
+            assert one.wait(20).is_decided
+            assert two.wait(20).is_decided
+            assert three.wait(0) is None
+            assert set(asked_of(ledger)) == {mine}
+
+    def test_asks_for_many_at_once(self, hub, ledger, monkeypatch):
+        """A crowd costs a round trip for each hundred, and hears of nothing that is no news."""
+        monkeypatch.setattr(DecisionHub, "_start", lambda _: None)
+        monkeypatch.setattr(waiting, "LOOKS_AT_ONCE", 3)
+        jobs = [uuid.uuid4() for _ in range(7)]
+        with contextlib.ExitStack() as stack:
+            crowd = [stack.enter_context(hub.waiter(job, None)) for job in jobs]
+            hub.look_once()
+            assert [len(asked) for asked in ledger.looks] == [3, 3, 1]
+            assert [waiter.wait(0) for waiter in crowd] == [None] * 7
+            hub.look_once()
+            assert len(ledger.looks) == 3  # nobody's turn
+            ledger.decided.add(jobs[5])
+            hub._wake([str(jobs[5])])
+            hub.look_once()
+            assert ledger.looks[3:] == [[(jobs[5], None)]]
+            assert [index for index, waiter in enumerate(crowd) if waiter.wait(0)] == [5]
+
+    def test_looks_again_in_time_whatever_it_met(self, hub, ledger, monkeypatch):
+        """Neither errors nor the absence of news may turn waiting into spinning, or end it."""
+        monkeypatch.setattr(DecisionHub, "_start", lambda _: None)
+        now = [1000.0]
+        monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        answers = [UnavailableError("line_unavailable"), None]
+        monkeypatch.setattr(hub, "_look_up", lambda asked: [answers.pop(0) for _ in asked])
+        with hub.waiter(uuid.uuid4(), None, every=2.0) as waiter:
+            hub.look_once()
+            hub.look_once()
+            now[0] += 1.9
+            hub.look_once()
+            assert len(answers) == 1
+            with pytest.raises(UnavailableError):
+                waiter.wait(0)
+            now[0] += 0.5
+            hub.look_once()
+            with pytest.raises(NotFoundError):
+                waiter.wait(0)
+
+    def test_goes_on_after_a_mistake(self, hub, ledger, monkeypatch):
+        monkeypatch.setattr(waiting, "REREAD_SECONDS", 0.01)
+        monkeypatch.setattr(waiting, "TURN_SECONDS", 0.01)
+        look_up, mistakes = hub._look_up, [1, 2]
+
+        def stumble(asked: Sequence[Question]) -> list[RequestStatus]:
+            if mistakes:
+                mistakes.pop()
+                raise RuntimeError("a mistake")
+            return look_up(asked)
+
+        monkeypatch.setattr(hub, "_look_up", stumble)
+        job_id = uuid.uuid4()
+        ledger.decided.add(job_id)
+        with hub.waiter(job_id, None) as waiter:
+            assert waiter.wait(20).is_decided
+
+    def test_tells_a_place_once_and_only_who_wants_it(self, hub, monkeypatch):
+        monkeypatch.setattr(DecisionHub, "_start", lambda _: None)
+        places = [3, 3, 2]
+        monkeypatch.setattr(
+            hub,
+            "_look_up",
+            lambda asked: [status_of(job, decided=False, position=places[0]) for job, _ in asked],
+        )
+        job_id, told = uuid.uuid4(), []
+        with hub.waiter(job_id, None, wants_places=True) as curious, hub.waiter(job_id, None) as patient:
+            while places:
+                hub._wake([str(job_id)])
+                hub.look_once()
+                told.append((curious.wait(0), patient.wait(0)))
+                places.pop(0)
+        assert [(found and found.position, patient) for found, patient in told] == [
+            (3, None),
+            (None, None),
+            (2, None),
+        ]
+
+
+def subscribers(redis_client) -> int:
+    return redis_client.pubsub_numsub(keys.DECIDED_CHANNEL)[0][1]
+
+
+def asked_of(ledger: Ledger) -> list[uuid.UUID]:
+    return [job_id for asked in ledger.looks for job_id, _ in asked]
 
 
 class TestStream:

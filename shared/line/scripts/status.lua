@@ -1,17 +1,14 @@
--- One job as the line knows it, with what its place and its wait are computed from. Reads only.
-local installation, revoked_family, revoked_user, job, result = unpack(KEYS, 1, 5)
+-- Jobs as the line knows them, each with what its place and its wait are computed from: `found` and its fields, or
+-- `revoked`, or `absent`. Reads only.
+local installation = KEYS[1]
 local want_installation, line_prefix = ARGV[1], ARGV[2]
 
 local found_installation = redis.call('GET', installation)
 if not found_installation then return {'uninitialised'} end
 if found_installation ~= want_installation then return {'foreign'} end
-if revoked_family ~= '' and redis.call('EXISTS', revoked_family, revoked_user) > 0 then return {'revoked'} end
 
-local fields = redis.call('HMGET', job, 'status', 'data', 'enqueued_at', 'arrival', 'seq', 'withdrawn', 'origin')
-if not fields[2] or not fields[7] then return {'absent'} end
-local answer = {'found', fields[1], fields[2], fields[3], fields[4], fields[6] or ''}
-if fields[1] == 'finished' or fields[1] == 'failed' then
-  local entries = redis.call('XREVRANGE', result, '+', '-', 'COUNT', 1)
+local function result_of(stream)
+  local entries = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)
   local value = ''
   if entries[1] then
     local pairs_ = entries[1][2]
@@ -19,19 +16,33 @@ if fields[1] == 'finished' or fields[1] == 'failed' then
       if pairs_[index] == 'return_value' then value = pairs_[index + 1] end
     end
   end
-  answer[7] = value
+  return value
+end
+
+local function look(revoked_family, revoked_user, job, result)
+  if revoked_family ~= '' and redis.call('EXISTS', revoked_family, revoked_user) > 0 then return {'revoked'} end
+  local fields = redis.call('HMGET', job, 'status', 'data', 'enqueued_at', 'arrival', 'seq', 'withdrawn', 'origin')
+  if not fields[2] or not fields[7] then return {'absent'} end
+  local answer = {'found', fields[1], fields[2], fields[3], fields[4], fields[6] or ''}
+  if fields[1] == 'finished' or fields[1] == 'failed' then
+    answer[7] = result_of(result)
+    return answer
+  end
+  -- A hash that somebody damaged is a job that nobody knows: the worker will set it aside.
+  local partition, arrival, seq = string.match(fields[7], '(%d+)$'), tonumber(fields[4]), tonumber(fields[5])
+  local readable, event_id = pcall(function() return string.format('%.0f', cjson.decode(fields[2])[4]['event_id']) end)
+  if not (partition and arrival and seq and readable) then return {'absent'} end
+  local running = redis.call('HMGET', line_prefix .. partition .. ':counters', 'decided', 'rate')
+  local decided = tonumber(redis.call('HGET', line_prefix .. partition .. ':decided', event_id) or 0)
+  answer[7] = ''
+  answer[8] = string.format('%.0f', math.max(1, arrival - decided))
+  answer[9] = string.format('%.0f', math.max(0, seq - 1 - tonumber(running[1] or 0)))
+  answer[10] = running[2] or ''
   return answer
 end
--- A hash that somebody damaged is a job that nobody knows: the worker will set it aside.
-local partition, arrival, seq = string.match(fields[7], '(%d+)$'), tonumber(fields[4]), tonumber(fields[5])
-local readable, event_id = pcall(function() return string.format('%.0f', cjson.decode(fields[2])[4]['event_id']) end)
-if not (partition and arrival and seq and readable) then return {'absent'} end
-local running = redis.call('HMGET', line_prefix .. partition .. ':counters', 'decided', 'rate')
-local decided = tonumber(redis.call('HGET', line_prefix .. partition .. ':decided', event_id) or 0)
-local position = math.max(1, arrival - decided)
-local ahead = math.max(0, seq - 1 - tonumber(running[1] or 0))
-answer[7] = ''
-answer[8] = string.format('%.0f', position)
-answer[9] = string.format('%.0f', ahead)
-answer[10] = running[2] or ''
-return answer
+
+local answers = {'answered'}
+for first = 2, #KEYS, 4 do
+  answers[#answers + 1] = look(unpack(KEYS, first, first + 3))
+end
+return answers
