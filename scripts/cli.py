@@ -18,6 +18,7 @@ COMMANDS = {
     "queue": "scripts.queue",
     "restore": "scripts.restore",
     "seed": "scripts.seed",
+    "simulate": "scripts.simulate",
     "tokens": "scripts.tokens",
     "top": "scripts.top",
     "up": "scripts.up",

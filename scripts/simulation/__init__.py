@@ -1,0 +1,1 @@
+"""`guichet simulate`: a sale before it happens, from what each step of the real path costs."""
