@@ -16,6 +16,7 @@ from scripts.embedded.common import EmbeddedServerError
 from scripts.environment import read_settings
 from scripts.simulation import costs
 from scripts.simulation.arrivals import PROFILES, SELL_OUT_SECONDS
+from scripts.simulation.calibration import REQUESTS
 from scripts.simulation.costs import Calibration
 from scripts.simulation.page import make_page
 from scripts.simulation.report import CONNECTIONS_EACH, make_document, show
@@ -72,12 +73,14 @@ SELL_OUT_RETRIES, SELL_OUT_LOOKS = 2, 1
 @click.option(
     "--verify", is_flag=True, help="Also hold the sale for real, on servers of its own, and compare."
 )
+@click.option("--calibration-requests", default=REQUESTS, hidden=True, help="A measurement; few in tests.")
 @click.option("--json", "json_path", help="Write the report there; - for standard output.")
 @click.option("--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="And as a page.")
 def command(
     *,
     calibrate: bool,
     verify: bool,
+    calibration_requests: int,
     json_path: str | None,
     html_path: Path | None,
     **options: Any,  # noqa: ANN401 - click's options
@@ -91,7 +94,10 @@ def command(
     settings = read_settings()
     with ExitStack() as stack:
         servers = _start_servers(console, stack) if calibrate or verify else None
-        calibration = _calibrate(console, servers, settings) if servers else _find_calibration(settings)
+        if servers:
+            calibration = _calibrate(console, servers, settings, requests=calibration_requests)
+        else:
+            calibration = _find_calibration(settings)
         scenario = _scenario(options, settings, calibration)
         if servers and verify:
             with console.status("holding the sale"):
@@ -118,9 +124,9 @@ def _start_servers(console: Console, stack: ExitStack) -> Laboratory:
             raise click.ClickException(str(error)) from None
 
 
-def _calibrate(console: Console, servers: Laboratory, settings: Settings) -> Calibration:
+def _calibrate(console: Console, servers: Laboratory, settings: Settings, *, requests: int) -> Calibration:
     with console.status("measuring what each step costs here"):
-        calibration = calibrate_in(servers)
+        calibration = calibrate_in(servers, requests=requests)
     path = costs.save(calibration, settings.data_dir)
     console.print(f"costs of this machine written to {path}", style="dim", highlight=False)
     return calibration

@@ -142,8 +142,9 @@ def cpu_note(micros: Mapping[str, float]) -> str:
 
 
 def _cpu_seconds(pid: int) -> float:
+    """To the nanosecond, of the threads that live; the kernel's other figure counts in hundredths of a second."""
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.NoSuchProcess:
+        return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
+    except OSError:
         return 0.0
-    return float(times.user + times.system)

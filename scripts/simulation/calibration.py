@@ -20,20 +20,18 @@ from scripts.benches.processes import BenchError, CpuMeter, Process, family
 from scripts.benches.web import Web
 from scripts.simulation.costs import Calibration, Costs, now
 from scripts.simulation.open_load import Answers, Call, send_apart
-from scripts.simulation.others import Others
 from shared.db import transaction
 
 REQUESTS: Final = 2_000
-# Smaller ones are followed by patience (see worker/booking_worker.py), which would be taken for a cost.
-SMALL_BATCH: Final = 64
-SMALL_BATCHES: Final = 40
+SMALL_BATCH: Final = 4
+SMALL_BATCHES: Final = 100
+# A batch waits for PostgreSQL's disk once, and for an answer of a server about so often.
+_TRIPS_A_BATCH: Final = 8
 _SYNCS: Final = 200
 _RECORD_BYTES: Final = 1_000  # of the append-only file a request, roughly
 
 _BATCHES: Final = """
-with b as (select distinct decided_at from decisions where event_id = :event_id and arrival is not null),
-     g as (select extract(epoch from decided_at - lag(decided_at) over (order by decided_at)) seconds from b)
-select count(*), percentile_cont(0.25) within group (order by seconds) from g
+select count(distinct decided_at) from decisions where event_id = :event_id and arrival is not null
 """
 _DECIDED: Final = "select job_id, user_id from decisions where event_id = :event_id and arrival is not null"
 
@@ -58,7 +56,7 @@ def calibrate(installation: Installation, *, requests: int = REQUESTS) -> Calibr
         refuse, _ = _measure_calls(installation, web, _bookings(refused, list(tokens.values())), 409)
         poll, _ = _measure_calls(installation, web, _polls(installation, booked, tokens), 200)
         look, _ = _measure_calls(installation, web, [Call(path=f"/api/events/{booked}")] * requests, 200)
-    wait = _sync_micros(installation.laboratory.folder)
+    sync, trip = _sync_micros(installation.laboratory.folder), _round_trip_micros(installation.redis)
     costs = Costs(
         accept_api=accept["API"],
         accept_redis=accept["Redis"],
@@ -68,9 +66,10 @@ def calibrate(installation: Installation, *, requests: int = REQUESTS) -> Calibr
         poll_redis=poll["Redis"],
         look_api=look["API"],
         client=client,
-        redis_wait=wait,
-        round_trip=_round_trip_micros(installation.redis),
-        **_batch_costs(all_booked, none_booked, in_small, redis_wait=wait),
+        redis_wait=sync,
+        batch_wait=sync + _TRIPS_A_BATCH * trip,
+        round_trip=trip,
+        **_batch_costs(all_booked, none_booked, in_small),
     )
     return Calibration(costs=costs, machine=machine(), cores=os.cpu_count() or 1, measured_at=now())
 
@@ -111,13 +110,10 @@ def _check(answers: Answers, status: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batches:
-    """How a full line was worked off: CPU a batch by resource, requests a batch, and how long a batch was neither on a core
-    nor waiting for one.
-    """
+    """How a full line was worked off: CPU a batch by resource, and requests a batch."""
 
     micros: Micros
     size: float
-    waited_micros: float
 
 
 def _measure_batches(
@@ -135,21 +131,12 @@ def _measure_batches(
                 "redis": installation.redis_server.pids,
             }
         )
-        with Others(_own(installation, worker)) as others:
-            installation.wait_decided(worker, event_id, count)
+        installation.wait_decided(worker, event_id, count)
         micros = meter.micros_each(max(count - before, 1))
     with transaction(installation.engine) as session:
-        batches, seconds = session.execute(text(_BATCHES), {"event_id": event_id}).one()
+        batches = session.execute(text(_BATCHES), {"event_id": event_id}).scalar_one()
     size = count / batches
-    of_batch = {name: each * size for name, each in micros.items()}
-    # One thing after the other, so at any moment one of ours wants a core.
-    stretch = max((1 + others.mean) / (os.cpu_count() or 1), 1.0)
-    waited = max(1e6 * float(seconds or 0.0) - stretch * sum(of_batch.values()), 0.0)
-    return _Batches(micros=of_batch, size=size, waited_micros=waited)
-
-
-def _own(installation: Installation, worker: Process) -> list[int]:
-    return [worker.pid, *installation.redis_server.pids, *installation.laboratory.postgres.pids]
+    return _Batches(micros={name: each * size for name, each in micros.items()}, size=size)
 
 
 @contextmanager
@@ -165,9 +152,7 @@ def _worker(installation: Installation, batch_max: int | None) -> Iterator[Proce
         installation.settings = settings
 
 
-def _batch_costs(
-    all_booked: _Batches, none_booked: _Batches, in_small: _Batches, *, redis_wait: float
-) -> dict[str, float]:
+def _batch_costs(all_booked: _Batches, none_booked: _Batches, in_small: _Batches) -> dict[str, float]:
     """What a batch costs whatever its size, what each of its requests does, and what a confirmed one does on top: by
     the difference between large and small batches, and between batches in which all and none are confirmed.
     """
@@ -179,8 +164,6 @@ def _batch_costs(
         costs[f"decide_{name}"] = each
         costs[f"batch_{name}"] = small - each * in_small.size
         costs[f"book_{name}"] = max(all_booked.micros[name] / all_booked.size - large / none_booked.size, 0.0)
-    # Taking and replying wait for Redis' disk, which is counted there.
-    costs["batch_wait"] = max(in_small.waited_micros - 2 * redis_wait, redis_wait)
     return costs
 
 

@@ -2,25 +2,27 @@
 
 import os
 import threading
+import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from scripts.benches.processes import BenchError, family
+from scripts.benches.processes import family
+from scripts.simulation.scenario import OTHERS_SECONDS
 
-_SAMPLE_SECONDS: Final = 0.05
-_FAMILY_EVERY: Final = 20  # samples: finding one's children reads every process there is
+_SAMPLE_SECONDS: Final = 0.4  # a look reads a line of every process there is: some 10 ms
+_AUTOGROUP: Final = Path("/proc/sys/kernel/sched_autogroup_enabled")
 
 
 class Others:
-    """Samples until the block ends how many programs run or wait for a core that are neither these processes, their
-    children, nor this one's.
+    """Samples until the block ends how many wanted a core: programs, or whole terminals' worth of them where the kernel
+    shares cores between those, that are neither these processes nor their children nor this one's.
     """
 
     def __init__(self, pids: Sequence[int]) -> None:
         self._roots = [*pids, os.getpid()]
-        self._seen: list[int] = []
+        self._by_session = _AUTOGROUP.exists() and _AUTOGROUP.read_text().strip() == "1"
+        self._seen: list[tuple[float, int]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -32,31 +34,41 @@ class Others:
         self._stop.set()
         self._thread.join()
 
-    @property
-    def mean(self) -> float:
-        """On average so far."""
-        return sum(self._seen) / max(len(self._seen), 1)
+    def steps(self, began: float) -> tuple[float, ...]:
+        """How many on average in each step since `began`, by the wall clock; the last one goes on."""
+        found: list[list[int]] = []
+        for at, count in self._seen:
+            step = int((at - began) / OTHERS_SECONDS)
+            if at >= began:
+                found += [[] for _ in range(step + 1 - len(found))]
+                found[step].append(count)
+        return tuple(round(sum(counts) / len(counts), 2) if counts else 0.0 for counts in found)
 
     def _watch(self) -> None:
-        own: list[int] = []
         while not self._stop.wait(_SAMPLE_SECONDS):
-            if len(self._seen) % _FAMILY_EVERY == 0:
-                own = family(self._roots)
-            self._seen.append(max(_count_running() - sum(map(_runs, own)), 0))
+            self._seen.append((time.time(), self._look()))
+
+    def _look(self) -> int:
+        own = set(family(self._roots))
+        sessions = {os.getsid(0)}
+        wanting: list[tuple[int, int]] = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            state, session = _state_and_session(folder)
+            if int(folder.name) in own:
+                sessions.add(session)
+            elif state == "R":
+                wanting.append((int(folder.name), session))
+        if self._by_session:
+            return len({session for _, session in wanting} - sessions)
+        return len(wanting)
 
 
-def _runs(pid: int) -> bool:
-    with suppress(OSError):
-        # After the name in brackets, which may hold anything.
-        return (
-            Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2][1]
-            == "R"
-        )
-    return False
-
-
-def _count_running() -> int:
-    for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
-        if line.startswith("procs_running"):
-            return int(line.split()[1])
-    raise BenchError("/proc/stat does not say how many processes run")
+def _state_and_session(folder: Path) -> tuple[str, int]:
+    try:
+        # After the name in brackets, which may hold anything: state, parent, group, session.
+        fields = (folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return "", 0
+    return fields[0], int(fields[3])

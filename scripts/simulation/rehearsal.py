@@ -40,15 +40,15 @@ _COUNT: Final = "select coalesce(sum(last_arrival), 0) from events where id = an
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What people met; `others`: how many other programs wanted a core meanwhile, on average."""
+    """What people met; `others`: how many other programs wanted a core meanwhile."""
 
     people: People
     seats_left: int
-    others: float
+    others: tuple[float, ...]
 
 
 def fitted(scenario: Scenario) -> Scenario:
-    """The sale as it can be held here: at the same pace, but shorter where it is too large; nobody looks, polls, or asks
+    """The sale as it can be held here: at the same pace, but shorter where it is too large; nobody looks, polls, asks
     again.
     """
     factor = min(1.0, PEOPLE_MAX / scenario.people, SECONDS_MAX / scenario.seconds)
@@ -96,7 +96,7 @@ def rehearse(installation: Installation, scenario: Scenario, measurement: Measur
             time.sleep(0.2)  # the last message may still be on its way
         people = _people(installation, event_ids, user_ids, dues, answers, told, measurement)
     booked = sum(people.ends[i] == CONFIRMED and calls[i].tickets for i in range(len(calls)))
-    return Rehearsal(people, scenario.seats - booked, others.mean)
+    return Rehearsal(people, scenario.seats - booked, others.steps(answers.started_at))
 
 
 def _calls(scenario: Scenario, event_ids: list[int], tokens: list[str]) -> list[Call]:

@@ -11,7 +11,7 @@ from scripts.simulation.arrivals import press_times
 from scripts.simulation.clock import Clock
 from scripts.simulation.costs import Costs
 from scripts.simulation.people import CONFIRMED, DOOR, LINE_FULL, NOT_ENOUGH_LEFT, SOLD_OUT, People, Usage
-from scripts.simulation.scenario import Scenario
+from scripts.simulation.scenario import OTHERS_SECONDS, Scenario
 from scripts.simulation.servers import Processes, RedisServer, Worker
 
 # How old an API process' snapshot of an event may be: see shared/services/event_snapshots.py.
@@ -44,7 +44,7 @@ def simulate(scenario: Scenario, costs: Costs) -> Sale:
 class _Simulation:
     def __init__(self, scenario: Scenario, costs: Costs, pressed: list[float]) -> None:
         self._scenario, self._costs = scenario, costs
-        self._clock = Clock(scenario.cores, others=scenario.others)
+        self._clock = Clock(scenario.cores)
         self._chance = random.Random(f"{scenario.seed} chance")  # noqa: S311 - a simulation, no secret
         self._people = People(pressed)
         self._events, self._tickets = scenario.events_of_people(), scenario.tickets_of_people()
@@ -83,6 +83,8 @@ class _Simulation:
             for _ in range(self._scenario.looks):
                 before = self._chance.random() * LOOK_SECONDS
                 self._clock.after(max(pressed - before, 0.0), self._look)
+        for step, others in enumerate(self._scenario.others):
+            self._clock.after(step * OTHERS_SECONDS, self._share_with, others)
         self._clock.run()
         usage = {
             "API": self._api.usage,
@@ -98,6 +100,9 @@ class _Simulation:
             usage=usage,
             workers=[worker.usage for worker in self._workers],
         )
+
+    def _share_with(self, others: float) -> None:
+        self._clock.others = others
 
     # -- people ------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from scripts.simulation.arrivals import Profile
 
+OTHERS_SECONDS: Final = 2.0
 TICKETS_MAX: Final = 10  # DESIGN: at most 10 a booking
 
 
@@ -20,7 +21,7 @@ class Scenario:
     whom the door refused asks again; `looks`: how often a person loads the event's page before pressing. `polls`: who
     stands in line asks for the outcome when `Retry-After` says so. `connections`: how many requests the API takes at
     once, in all; the others wait to be let in. `client`: the load comes from the same machine; `others`: how many
-    programs of somebody else's want its cores too.
+    programs of somebody else's want its cores too, by steps of `OTHERS_SECONDS`.
     """
 
     seats: int
@@ -42,7 +43,7 @@ class Scenario:
     polls: bool = True
     connections: int = 8_000
     client: bool = False
-    others: float = 0.0
+    others: tuple[float, ...] = ()
     seed: int = 1
 
     @property

@@ -18,6 +18,7 @@ class Processes:
 
     def __init__(self, clock: Clock, count: int) -> None:
         self._clock = clock
+        self._compute = clock.compute if count == 1 else clock.compute_in_crowd
         self._idle = list(range(count))
         self._queue: deque[tuple[Callable[[int], float], Call, tuple[Any, ...]]] = deque()
         self.usage = Usage()
@@ -32,7 +33,7 @@ class Processes:
         cost, call, arguments = self._queue.popleft()
         seconds = cost(process)
         self.usage.cpu += seconds
-        self._clock.compute(seconds, self._end, process, self._clock.now, call, arguments)
+        self._compute(seconds, self._end, process, self._clock.now, call, arguments)
 
     def _end(self, process: int, began: float, call: Call, arguments: tuple[Any, ...]) -> None:
         self.usage.note(began, self._clock.now)

@@ -11,7 +11,7 @@ from rich.table import Table
 from scripts.benches.figures import Measurement
 from scripts.benches.installation import Laboratory
 from scripts.benches.sizes import QUICK
-from scripts.simulation.calibration import REQUESTS, calibrate
+from scripts.simulation.calibration import calibrate
 from scripts.simulation.comparison import Row, compare
 from scripts.simulation.costs import Calibration
 from scripts.simulation.rehearsal import fitted, rehearse
@@ -27,9 +27,13 @@ class Verification:
     scenario: Scenario
     calibration: Calibration
     rows: list[Row]
-    others: float
     violations: list[str]
     audited_rows: int
+
+    @property
+    def others(self) -> float:
+        """How many other programs wanted a core meanwhile, on average."""
+        return sum(self.scenario.others) / max(len(self.scenario.others), 1)
 
     def document(self) -> dict[str, Any]:
         """As JSON values."""
@@ -51,7 +55,7 @@ def laboratory() -> Iterator[Laboratory]:
         yield found
 
 
-def calibrate_in(servers: Laboratory, *, requests: int = REQUESTS) -> Calibration:
+def calibrate_in(servers: Laboratory, *, requests: int) -> Calibration:
     """The costs of this machine now."""
     with servers.installation(Measurement()) as installation:
         return calibrate(installation, requests=requests)
@@ -70,7 +74,6 @@ def verify_in(servers: Laboratory, scenario: Scenario, calibration: Calibration)
         scenario=scenario,
         calibration=calibration,
         rows=compare(predicted, measured),
-        others=held.others,
         violations=measurement.violations,
         audited_rows=measurement.audited_rows,
     )

@@ -48,10 +48,10 @@ scenarios = st.builds(
     polls=st.booleans(),
     connections=st.sampled_from([1, 20, 8_000]),
     client=st.booleans(),
-    others=st.floats(0, 5),
+    others=st.lists(st.floats(0, 5), max_size=3).map(tuple),
     seed=st.integers(0, 1000),
 )
-every_sale = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+every_sale = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def sold(scenario: Scenario) -> Sale:
@@ -184,7 +184,7 @@ class TestMoreOfSomething:
         crowd = replace(SCENARIO, people=2_000, seconds=0.5)
         alone, shared = (
             summarise(sold(replace(crowd, others=others)).people, seats_left=0).ended_seconds
-            for others in (0, 4)
+            for others in ((), (4.0,))
         )
         assert shared > 1.5 * alone
 
@@ -308,19 +308,31 @@ class TestTickets:
 
 
 class TestTheClock:
-    def test_shares_cores_evenly(self) -> None:
-        clock, ended = Clock(2), {}
-        for name in "abcd":
-            clock.compute(1.0, lambda each: ended.update({each: clock.now}), name)
+    def _ended(self, clock: Clock, singles: list[float], crowd: list[float]) -> list[float]:
+        """When each was done, in the order given."""
+        ended: dict[int, float] = {}
+        for index, seconds in enumerate([*singles, *crowd]):
+            compute = clock.compute if index < len(singles) else clock.compute_in_crowd
+            compute(seconds, lambda each: ended.update({each: clock.now}), index)
         clock.run()
-        assert ended == dict.fromkeys("abcd", 2.0)
+        return [ended[index] for index in sorted(ended)]
+
+    def test_shares_cores_evenly(self) -> None:
+        assert self._ended(Clock(2), [1.0] * 4, []) == [2.0] * 4
 
     def test_speeds_up_when_a_core_becomes_free(self) -> None:
-        clock, ended = Clock(1), {}
-        for name, seconds in (("short", 1.0), ("long", 3.0)):
-            clock.compute(seconds, lambda each: ended.update({each: clock.now}), name)
-        clock.run()
-        assert ended == {"short": 2.0, "long": 4.0}
+        assert self._ended(Clock(1), [1.0, 3.0], []) == [2.0, 4.0]
+
+    def test_gives_a_crowd_as_much_as_one_who_is_alone(self) -> None:
+        assert self._ended(Clock(1), [1.0], [1.0, 1.0]) == pytest.approx([2.0, 3.0, 3.0])
+
+    def test_gives_a_crowd_what_those_alone_leave(self) -> None:
+        assert self._ended(Clock(3), [1.0], [1.0] * 4) == pytest.approx([1.0] + [5 / 3] * 4)
+
+    def test_shares_with_others(self) -> None:
+        clock = Clock(1)
+        clock.others = 3.0
+        assert self._ended(clock, [1.0], []) == [4.0]
 
     def test_waits_without_a_core(self) -> None:
         clock, ended = Clock(1), {}
