@@ -14,8 +14,11 @@ from scripts.simulation.people import CONFIRMED, DOOR, LINE_FULL, NOT_ENOUGH_LEF
 from scripts.simulation.scenario import OTHERS_SECONDS, Scenario
 from scripts.simulation.servers import Processes, RedisServer, Worker
 
-# How old an API process' snapshot of an event may be: see shared/services/event_snapshots.py.
-SNAPSHOT_SECONDS: Final = 0.5
+# An API process reads again what is sold out so long after it last did (see shared/services/event_snapshots.py), in so
+# many messages to PostgreSQL, one of which reads. Before each it stands in the process' queue like a request, so that
+# the door of an overloaded API is late.
+REFRESH_SECONDS: Final = 0.5
+REFRESH_MESSAGES, REFRESH_READS_AT, REFRESH_MICROS = 7, 5, 150.0
 # How much of its work on a request an API process does before it asks Redis: reading, checking, and the script's call.
 BEFORE_REDIS: Final = 0.6
 RETRY_SECONDS: Final = (1.0, 3.0)  # until somebody who was refused asks again
@@ -50,7 +53,9 @@ class _Simulation:
         self._events, self._tickets = scenario.events_of_people(), scenario.tickets_of_people()
         self._left = scenario.seats_by_event
         self._undecided = [0] * scenario.events
-        self._closed: list[list[float] | None] = [None] * scenario.events
+        self._gone: set[int] = set()  # events that are sold out
+        self._known_gone: list[frozenset[int]] = [frozenset()] * scenario.api  # to each API process
+        self._undone = scenario.people
         self._retries = [scenario.retries] * scenario.people
         self._decided_in = [0] * scenario.partitions
         self._accepted_in = [0] * scenario.partitions
@@ -85,6 +90,10 @@ class _Simulation:
                 self._clock.after(max(pressed - before, 0.0), self._look)
         for step, others in enumerate(self._scenario.others):
             self._clock.after(step * OTHERS_SECONDS, self._share_with, others)
+        if self._scenario.sold_out_door:
+            for process in range(self._scenario.api):
+                begin = self._chance.random() * REFRESH_SECONDS
+                self._clock.after(begin, self._refresh, process, 0, frozenset())
         self._clock.run()
         usage = {
             "API": self._api.usage,
@@ -136,8 +145,20 @@ class _Simulation:
 
     def _is_closed(self, process: int, event: int) -> bool:
         """Whether this process' snapshot says that the event is sold out."""
-        closed = self._closed[event]
-        return closed is not None and self._clock.now >= closed[process]
+        return event in self._known_gone[process]
+
+    def _refresh(self, process: int, message: int, gone: frozenset[int]) -> None:
+        self._api.submit(lambda _: REFRESH_MICROS / 1e6, self._refreshed, process, message, gone)
+
+    def _refreshed(self, _process: int, process: int, message: int, gone: frozenset[int]) -> None:
+        if message == REFRESH_READS_AT:
+            gone = frozenset(self._gone)
+        if message + 1 < REFRESH_MESSAGES:
+            self._clock.after(self._costs.round_trip / 1e6, self._refresh, process, message + 1, gone)
+            return
+        self._known_gone[process] = gone
+        if self._undone:
+            self._clock.after(REFRESH_SECONDS, self._refresh, process, 0, gone)
 
     def _door_seconds(self, person: int, process: int) -> float:
         return BEFORE_REDIS * self._answer_seconds(self._is_closed(process, self._events[person]))
@@ -167,6 +188,7 @@ class _Simulation:
             self._clock.after(self._chance.uniform(*RETRY_SECONDS), self._press, person)
         elif end:
             self._people.ends[person] = end
+            self._undone -= 1
         elif self._scenario.polls:
             partition = self._events[person] % self._scenario.partitions
             self._clock.after(self._retry_after(partition), self._poll, person)
@@ -219,10 +241,9 @@ class _Simulation:
             self._people.decided[person] = now
             event = self._events[person]
             self._undecided[event] -= 1
-            if not self._left[event] and self._closed[event] is None and self._scenario.sold_out_door:
-                self._closed[event] = [
-                    now + self._chance.random() * SNAPSHOT_SECONDS for _ in range(self._scenario.api)
-                ]
+            if not self._left[event]:
+                self._gone.add(event)
+        self._undone -= len(persons)
         self._decided_in[partition] += len(persons)
 
 
