@@ -1,6 +1,6 @@
 """A simulated sale against the same one held for real."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -50,11 +50,20 @@ _FIGURES: Final[tuple[tuple[str, str, float | None, Callable[[Summary], float | 
 )
 
 
-def compare(predicted: Summary, measured: Summary) -> list[Row]:
-    """Every figure that either has."""
+def compare(
+    predicted: Summary,
+    measured: Summary,
+    predicted_cpu: Mapping[str, float],
+    measured_cpu: Mapping[str, float],
+) -> list[Row]:
+    """Every figure that either has, and the CPU of each resource: where costs are wrong, and not the queues."""
     rows = [
         Row(what=what, unit=unit, aim=aim, predicted=read(predicted), measured=read(measured))
         for what, unit, aim, read in _FIGURES
+    ]
+    rows += [
+        Row(what=f"CPU of {name}", unit="s", aim=None, predicted=predicted_cpu[name], measured=cpu)
+        for name, cpu in measured_cpu.items()
     ]
     return [row for row in rows if row.predicted is not None or row.measured is not None]
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from scripts.benches.figures import Measurement
 from scripts.benches.installation import Installation
-from scripts.benches.processes import Process
+from scripts.benches.processes import CpuMeter, Process
 from scripts.simulation.arrivals import press_times
 from scripts.simulation.open_load import CONNECTIONS, Answers, Call, send_apart
 from scripts.simulation.others import Others
@@ -40,10 +40,11 @@ _COUNT: Final = "select coalesce(sum(last_arrival), 0) from events where id = an
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What people met; `others`: how many other programs wanted a core meanwhile."""
+    """What people met; `cpu`: seconds of CPU by resource; `others`: how many other programs wanted a core meanwhile."""
 
     people: People
     seats_left: int
+    cpu: dict[str, float]
     others: tuple[float, ...]
 
 
@@ -84,8 +85,14 @@ def rehearse(installation: Installation, scenario: Scenario, measurement: Measur
         event_ids = [installation.make_event(max(seats, 1)) for seats in scenario.seats_by_event]
         calls = _calls(scenario, event_ids, tokens)
         dues = press_times(scenario.profile, scenario.people, seconds=scenario.seconds, seed=scenario.seed)
-        own = [web.process.pid, *(worker.pid for worker in workers), *installation.redis_server.pids]
-        with _told_times(installation) as told, Others(own + installation.laboratory.postgres.pids) as others:
+        groups = {
+            "API": [web.process.pid],
+            "worker": [worker.pid for worker in workers],
+            "Redis": installation.redis_server.pids,
+            "PostgreSQL": installation.laboratory.postgres.pids,
+        }
+        own, meter = [pid for pids in groups.values() for pid in pids], CpuMeter(groups)
+        with _told_times(installation) as told, Others(own) as others:
             answers = send_apart(web.port, calls, dues)
             accepted = answers.statuses.count(202)
             workers[0].wait_until(
@@ -93,10 +100,11 @@ def rehearse(installation: Installation, scenario: Scenario, measurement: Measur
                 what=f"{accepted:,} decisions",
                 seconds=_DECIDE_SECONDS,
             )
+            cpu = {name: micros / 1e6 for name, micros in meter.micros_each(1).items()}
             time.sleep(0.2)  # the last message may still be on its way
         people = _people(installation, event_ids, user_ids, dues, answers, told, measurement)
     booked = sum(people.ends[i] == CONFIRMED and calls[i].tickets for i in range(len(calls)))
-    return Rehearsal(people, scenario.seats - booked, others.steps(answers.started_at))
+    return Rehearsal(people, scenario.seats - booked, cpu, others.steps(answers.started_at))
 
 
 def _calls(scenario: Scenario, event_ids: list[int], tokens: list[str]) -> list[Call]:

@@ -7,23 +7,23 @@ from functools import partial
 from math import isnan
 from typing import Final
 
+from api.schemas.requests import RETRY_AFTER_MAX
 from scripts.simulation.arrivals import press_times
 from scripts.simulation.clock import Clock
 from scripts.simulation.costs import Costs
 from scripts.simulation.people import CONFIRMED, DOOR, LINE_FULL, NOT_ENOUGH_LEFT, SOLD_OUT, People, Usage
 from scripts.simulation.scenario import OTHERS_SECONDS, Scenario
 from scripts.simulation.servers import Processes, RedisServer, Worker
+from shared.services.event_snapshots import REFRESH_SECONDS
 
-# An API process reads again what is sold out so long after it last did (see shared/services/event_snapshots.py), in so
-# many messages to PostgreSQL, one of which reads. Before each it stands in the process' queue like a request, so that
-# the door of an overloaded API is late.
-REFRESH_SECONDS: Final = 0.5
+# An API process reads again what is sold out REFRESH_SECONDS after it last did, in so many messages to PostgreSQL, one
+# of which reads. Before each it stands in the process' queue like a request, so that the door of an overloaded API is
+# late.
 REFRESH_MESSAGES, REFRESH_READS_AT, REFRESH_MICROS = 7, 5, 150.0
 # How much of its work on a request an API process does before it asks Redis: reading, checking, and the script's call.
 BEFORE_REDIS: Final = 0.6
 RETRY_SECONDS: Final = (1.0, 3.0)  # until somebody who was refused asks again
 LOOK_SECONDS: Final = 10.0  # how long before pressing, at most, somebody loads the page
-ASK_SECONDS_MIN, ASK_SECONDS_MAX = 1.0, 60.0  # what `Retry-After` says, at least and at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,7 @@ class _Simulation:
         decided = self._decided_in[partition]
         ahead = self._accepted_in[partition] - decided
         rate = decided / max(self._clock.now - self._busy_since, 1e-3)
-        return min(max(ahead / rate if rate else 0.0, ASK_SECONDS_MIN), ASK_SECONDS_MAX)
+        return min(max(ahead / rate if rate else 0.0, 1.0), RETRY_AFTER_MAX)
 
     def _polled(self, _process: int, person: int) -> None:
         self._redis.submit(self._costs.poll_redis / 1e6, False, self._told_where, person)

@@ -2,15 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from scripts.simulation.clock import Call, Clock
 from scripts.simulation.costs import Costs
 from scripts.simulation.people import Usage
-
-# As the worker has them: see worker/booking_worker.py.
-SMALL_BATCH: Final = 64
-PATIENCE_SECONDS: Final = 0.005
+from worker.booking_worker import PATIENCE_SECONDS, SMALL_BATCH
 
 
 class Processes:

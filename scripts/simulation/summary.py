@@ -102,10 +102,16 @@ def loads(sale: Sale, scenario: Scenario, seconds: float) -> dict[str, Load]:
         "Redis": _load(sale.usage["Redis"].occupied, seconds, 1),
         "PostgreSQL": _load(sale.usage["PostgreSQL"].occupied, seconds, scenario.workers),
     }
-    cpu = sum(usage.cpu for usage in [*sale.usage.values(), *sale.workers])
+    cpu = sum(cpu_seconds(sale).values())
     cores = cpu / max(seconds, 1e-9) / scenario.cores
     busiest = max(_busiest_cores(sale, scenario), cores)
     return found | {"cores": Load(mean=min(cores, 1.0), busiest=min(busiest, 1.0))}
+
+
+def cpu_seconds(sale: Sale) -> dict[str, float]:
+    """What each resource computed, all of its processes together."""
+    found = {name: usage.cpu for name, usage in sale.usage.items()}
+    return {**found, "worker": sum(usage.cpu for usage in sale.workers)}
 
 
 def bottleneck(found: dict[str, Load]) -> str:

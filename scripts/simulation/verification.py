@@ -17,7 +17,7 @@ from scripts.simulation.costs import Calibration
 from scripts.simulation.rehearsal import fitted, rehearse
 from scripts.simulation.sale import simulate
 from scripts.simulation.scenario import Scenario
-from scripts.simulation.summary import summarise
+from scripts.simulation.summary import cpu_seconds, summarise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def verify_in(servers: Laboratory, scenario: Scenario, calibration: Calibration)
     return Verification(
         scenario=scenario,
         calibration=calibration,
-        rows=compare(predicted, measured),
+        rows=compare(predicted, measured, cpu_seconds(sale), held.cpu),
         violations=measurement.violations,
         audited_rows=measurement.audited_rows,
     )

@@ -1,14 +1,17 @@
 """A simulated sale: what must hold whatever is asked, and what the profiles look like."""
 
 import math
+import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scripts.simulation import report
 from scripts.simulation.arrivals import (
     PROFILES,
     SELL_OUT_PEAK,
@@ -22,8 +25,8 @@ from scripts.simulation.costs import DOCUMENTED
 from scripts.simulation.people import CONFIRMED, DECIDED, DOOR, ENDS, LINE_FULL, SOLD_OUT
 from scripts.simulation.sale import Sale, simulate
 from scripts.simulation.scenario import Scenario, parse_tickets
-from scripts.simulation.servers import PATIENCE_SECONDS
 from scripts.simulation.summary import Load, bottleneck, loads, summarise
+from worker.booking_worker import PATIENCE_SECONDS
 
 COSTS = DOCUMENTED.costs
 SCENARIO = Scenario(seats=50, people=400, seconds=2.0, cores=2)
@@ -94,14 +97,14 @@ class TestEverySale:
     @every_sale
     @given(scenarios)
     def test_never_oversells(self, scenario: Scenario) -> None:
-        sale, tickets, events = sold(scenario), scenario.tickets_of_people(), scenario.events_of_people()
+        held, tickets, events = sold(scenario), scenario.tickets_of_people(), scenario.events_of_people()
         given_away: Counter[int] = Counter()
-        for person, end in enumerate(sale.people.ends):
+        for person, end in enumerate(held.people.ends):
             if end == CONFIRMED:
                 given_away[events[person]] += tickets[person]
         for event, seats in enumerate(scenario.seats_by_event):
             assert given_away[event] <= seats
-        assert sale.seats_left == scenario.seats - sum(given_away.values())
+        assert held.seats_left == scenario.seats - sum(given_away.values())
 
     @every_sale
     @given(scenarios)
@@ -126,15 +129,15 @@ class TestEverySale:
     @every_sale
     @given(scenarios)
     def test_is_summed_up_without_losing_anybody(self, scenario: Scenario) -> None:
-        sale = sold(scenario)
-        summary = summarise(sale.people, seats_left=sale.seats_left)
+        held = sold(scenario)
+        summary = summarise(held.people, seats_left=held.seats_left)
         assert sum(summary.ends.values()) == scenario.people == sum(summary.course.pressed)
         assert sum(summary.course.decided) == sum(summary.course.accepted) == summary.decided
         assert summary.course.depth[-1] == 0
-        assert (summary.gone_seconds is not None) == (sale.seats_left == 0)
+        assert (summary.gone_seconds is not None) == (held.seats_left == 0)
         for figures in summary.waits_ms.values():
             assert 0 < figures["p50"] <= figures["p90"] <= figures["p99"] <= figures["max"]
-        for load in loads(sale, scenario, summary.ended_seconds).values():
+        for load in loads(held, scenario, summary.ended_seconds).values():
             assert 0 <= load.mean <= load.busiest <= 1
 
 
@@ -230,9 +233,9 @@ class TestTheBottleneck:
     def test_is_the_worker_where_the_api_has_many_processes(self) -> None:
         scenario = replace(SCENARIO, people=20_000, seats=20_000, seconds=1.0, cores=64, api=60, polls=False)
         slow = replace(COSTS, decide_worker=300.0, accept_redis=10.0)
-        sale = simulate(scenario, slow)
-        summary = summarise(sale.people, seats_left=sale.seats_left)
-        assert bottleneck(loads(sale, scenario, summary.ended_seconds)) == "worker"
+        held = simulate(scenario, slow)
+        summary = summarise(held.people, seats_left=held.seats_left)
+        assert bottleneck(loads(held, scenario, summary.ended_seconds)) == "worker"
 
     def test_is_the_cores_where_everybody_shares_one(self) -> None:
         assert self._of(replace(SCENARIO, people=5_000, cores=1)) == "cores"
@@ -246,9 +249,9 @@ class TestTheBottleneck:
         assert bottleneck(calm | {"worker": Load(mean=0.5, busiest=0.9)}) == "worker"
 
     def _of(self, scenario: Scenario) -> str:
-        sale = sold(scenario)
-        summary = summarise(sale.people, seats_left=sale.seats_left)
-        return bottleneck(loads(sale, scenario, summary.ended_seconds))
+        held = sold(scenario)
+        summary = summarise(held.people, seats_left=held.seats_left)
+        return bottleneck(loads(held, scenario, summary.ended_seconds))
 
 
 class TestTheProfiles:
@@ -340,3 +343,16 @@ class TestTheClock:
         clock.after(0.5, lambda: ended.update(wait=clock.now))
         clock.run()
         assert ended == {"work": 1.0, "wait": 0.5}
+
+
+class TestWhatTheModelRepeats:
+    def test_is_what_the_product_does(self) -> None:
+        text = (Path(__file__).resolve().parents[2] / "api/gunicorn_conf.py").read_text()
+        assert f"worker_connections = {report.CONNECTIONS_EACH}\n" in text
+
+    def test_documented_costs_stand_in_the_document(self) -> None:
+        text = (Path(__file__).resolve().parents[2] / "docs/simulate.md").read_text()
+        figures = {figure.replace(",", "") for figure in re.findall(r"\d[\d,]*", text)}
+        documented = {f"{value:.0f}" for value in asdict(COSTS).values() if value}
+        assert documented - {f"{COSTS.client:.0f}"} <= figures
+        assert DOCUMENTED.machine in text
