@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -12,6 +13,7 @@ import orjson
 from rich.console import Console
 
 from scripts.benches.installation import Laboratory
+from scripts.benches.processes import BenchError
 from scripts.embedded.common import EmbeddedServerError
 from scripts.environment import read_settings
 from scripts.simulation import costs
@@ -92,7 +94,7 @@ def command(
     """
     console = Console(stderr=json_path == "-")
     settings = read_settings()
-    with ExitStack() as stack:
+    with _told_as_errors(), ExitStack() as stack:
         servers = _start_servers(console, stack) if calibrate or verify else None
         if servers:
             calibration = _calibrate(console, servers, settings, requests=calibration_requests)
@@ -115,13 +117,19 @@ def command(
     _write(document, json_path)
 
 
+@contextmanager
+def _told_as_errors() -> Iterator[None]:
+    """What cannot be started or measured ends the command with its message."""
+    try:
+        yield
+    except (BenchError, EmbeddedServerError) as error:
+        raise click.ClickException(str(error)) from None
+
+
 def _start_servers(console: Console, stack: ExitStack) -> Laboratory:
     signal.signal(signal.SIGTERM, _stop)
     with console.status("starting servers"):
-        try:
-            return stack.enter_context(laboratory())
-        except EmbeddedServerError as error:
-            raise click.ClickException(str(error)) from None
+        return stack.enter_context(laboratory())
 
 
 def _calibrate(console: Console, servers: Laboratory, settings: Settings, *, requests: int) -> Calibration:

@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scripts import simulate
+from scripts.benches.installation import Laboratory
+from scripts.benches.processes import BenchError
 from scripts.simulation import costs
 from scripts.simulation.costs import DOCUMENTED, Calibration
 
@@ -174,3 +176,12 @@ class TestVerifying:
         assert measured is not None
         assert min(orjson.loads(orjson.dumps(measured.document()))["costs"].values()) >= 0
         assert measured.costs.accept_api > 50
+
+    def test_that_cannot_be_measured_says_why(self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail() -> Laboratory:
+            raise BenchError("no answer")
+
+        monkeypatch.setattr(simulate, "laboratory", fail)
+        result = invoke("--calibrate")
+        assert result.exit_code == 1
+        assert "no answer" in result.output
