@@ -23,6 +23,7 @@ from shared.settings import Settings
 
 _PROCESSES: Final = 2
 _PIPELINE: Final = 200
+_WORTH_PROCESSES: Final = 3_000  # below, starting them takes longer than filling
 
 
 class _PipelineRunner(ScriptRunner):
@@ -50,6 +51,9 @@ class _PipelineRunner(ScriptRunner):
 
 def fill(settings: Settings, event_id: int, user_ids: Sequence[int]) -> None:
     """Puts a booking of one ticket, under an Idempotency-Key of its own, into the line for each user id."""
+    if len(user_ids) < _WORTH_PROCESSES:
+        fill_here(settings, event_id, user_ids)
+        return
     shares = [user_ids[start::_PROCESSES] for start in range(_PROCESSES)]
     with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
         for done in [pool.submit(fill_here, settings, event_id, share) for share in shares]:

@@ -15,9 +15,7 @@ import time
 from array import array
 from collections import Counter, deque
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from typing import Final
 
 _READ_BYTES: Final = 65_536
@@ -115,12 +113,6 @@ def post_request(port: int, path: str, *, token: str, key: str, body: bytes, pre
 def get_request(port: int, path: str, *headers: str) -> bytes:
     """The bytes of the plainest request there is, and these header lines."""
     return "\r\n".join([f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", *headers, "", ""]).encode()
-
-
-def run_apart(plan: Plan) -> Outcome:
-    """`run` in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(run, plan).result()
 
 
 def run(plan: Plan) -> Outcome:

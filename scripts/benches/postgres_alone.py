@@ -40,6 +40,7 @@ with e as (update alone_events set booked = booked + 1 where id = 1 and booked <
 insert into alone_bookings (event_id, user_id) select id, nextval('alone_users') from e;
 """
 BATCH: Final = 100
+_SECONDS: Final = 1
 _BATCHED: Final = """
 begin;
 select 1 / (capacity - booked >= :batch)::int from alone_events where id = 1 for update;
@@ -69,18 +70,19 @@ SINGLE: Final = (
 BATCHES: Final = Shape(f"batches of {BATCH}", _BATCHED, 1, BATCH)
 
 
-def measure_alone(database_url: str, shape: Shape, bookings: int, folder: Path) -> float:
-    """Bookings a second; `folder` is where the script may be written. Raises BenchError when pgbench fails."""
+def measure_alone(database_url: str, shape: Shape, folder: Path) -> float:
+    """Bookings a second, over one second; `folder` is where the script may be written. Raises BenchError when pgbench
+    fails.
+    """
     with closing(psycopg2.connect(libpq_url(database_url))) as connection, connection.cursor() as cursor:
         cursor.execute(_SCHEMA)
         connection.commit()
     script = folder / "pgbench.sql"
     script.write_text(shape.script)
-    transactions = max(1, bookings // (shape.connections * shape.bookings))
     done = subprocess.run(
         [
             *(str(programs() / "pgbench"), "--no-vacuum", "--protocol=prepared", f"--file={script}"),
-            *(f"--client={shape.connections}", f"--transactions={transactions}"),
+            *(f"--client={shape.connections}", f"--time={_SECONDS}"),
             *(f"--define=batch={shape.bookings}", libpq_url(database_url)),
         ],
         check=False,

@@ -51,13 +51,13 @@ class References:
 
     def _measures(self) -> dict[str, Callable[[], float]]:
         sizes, url = self._sizes, self._database_url
+        folder = self._laboratory.folder
         redis_url = f"{self._laboratory.redis.url}?db=15"  # the last one: an installation uses the first
-        alone = partial(measure_alone, url, folder=self._laboratory.folder)
         return {
             _SIMPLE: lambda: measure_stock(url, redis_url, sizes.stock_jobs),
             _FORKING: lambda: measure_stock(url, redis_url, sizes.stock_forks, forking=True),
-            **{_name(shape): partial(alone, shape, sizes.alone_bookings) for shape in SINGLE},
-            _BATCHES: partial(alone, BATCHES, sizes.alone_bookings * BATCHES.bookings // 4),
+            **{_name(shape): partial(measure_alone, url, shape, folder) for shape in SINGLE},
+            _BATCHES: partial(measure_alone, url, BATCHES, folder),
         }
 
 

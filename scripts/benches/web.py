@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from scripts.benches import http_load
+from scripts.benches.apart import run_apart
 from scripts.benches.processes import BenchError, Process
 
 
@@ -57,7 +58,7 @@ class Web:
             due=due,
             polls=polls,
         )
-        outcome = http_load.run_apart(plan)
+        outcome = run_apart(http_load.run, plan)
         if outcome.refusal or (outcome.busy and not may_be_busy):
             raise BenchError(f"answers {dict(outcome.statuses)}, one of them: {outcome.refusal!r}")
         return outcome

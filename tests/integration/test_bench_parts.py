@@ -1,5 +1,6 @@
 """What the benches are made of: a load, a listener, a filled past, references. None of it may say what is not so."""
 
+import math
 import re
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine, text
 
+from scripts.benches.apart import run_apart
 from scripts.benches.figures import FALLS_SHORT, PASS, Figure
 from scripts.benches.http_load import JOB_PLACE, Plan, get_request, run
 from scripts.benches.past_fill import fill_past
@@ -88,6 +90,15 @@ class TestAnOpenLoop:
         assert outcome.seconds >= due[-1]
 
 
+class TestApart:
+    def test_gives_what_the_function_gives(self) -> None:
+        assert run_apart(math.sqrt, 16.0) == 4
+
+    def test_says_why_it_failed(self) -> None:
+        with pytest.raises(BenchError, match="math domain error"):
+            run_apart(math.sqrt, -1.0)
+
+
 class TestPolls:
     def test_ask_for_the_job_that_was_accepted_and_are_no_accepts(self, server: Server) -> None:
         with server.running() as port:
@@ -124,14 +135,15 @@ class TestPostgresAlone:
         "shape", [*SINGLE, BATCHES], ids=lambda shape: f"{shape.name}, {shape.connections}"
     )
     def test_books_what_it_counts(self, shape: Shape, database_url: str, tmp_path: Path) -> None:
-        assert measure_alone(database_url, shape, 400, tmp_path) > 0
+        assert measure_alone(database_url, shape, tmp_path) > 0
         with closing(psycopg2.connect(libpq_url(database_url))) as connection, connection.cursor() as cursor:
             cursor.execute("select booked, (select count(*) from alone_bookings) from alone_events")
-            assert cursor.fetchall() == [(400, 400)]
+            ((counted, booked),) = cursor.fetchall()
+        assert counted == booked > 0
 
     def test_says_why_it_cannot_measure(self, database_url: str, tmp_path: Path) -> None:
         with pytest.raises(BenchError, match="nothing_of_the_kind"):
-            measure_alone(database_url, Shape("broken", "select nothing_of_the_kind();", 1), 1, tmp_path)
+            measure_alone(database_url, Shape("broken", "select nothing_of_the_kind();", 1), tmp_path)
 
 
 class TestAFilledPast:
