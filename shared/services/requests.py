@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.clock import rfc3339
-from shared.db import transaction
+from shared.db import single_statement, transaction
 from shared.domain.requests import (
     DECLINE_OFFER,
     END_WAITLIST,
@@ -22,7 +22,7 @@ from shared.domain.results import result_document
 from shared.errors import GuichetError, UnavailableError
 from shared.line.status import LineJob, Question
 from shared.services.line import LineClient
-from shared.store.decisions import RecordedDecision, list_recorded, list_recorded_of_user
+from shared.store.decisions import RecordedDecision, list_decided, list_recorded, list_recorded_of_user
 
 # What somebody asked for themselves. The others are the control plane's, though some are about a user.
 ASKED_KINDS: Final = tuple(kind for kind in KINDS if kind not in (EXPIRE_OFFER, SERVE_WAITLIST, END_WAITLIST))
@@ -80,19 +80,17 @@ def find_statuses(
     except UnavailableError as error:
         # Redis is away: a decision can still be told; that there is none cannot.
         jobs = [error] * len(asked)
-    unsure = [
-        job_id
-        for (job_id, _), job in zip(asked, jobs, strict=True)
-        if (job.is_taken if isinstance(job, LineJob) else job != "revoked")
-    ]
+    known = list(zip((job_id for job_id, _ in asked), jobs, strict=True))
+    taken = [job_id for job_id, job in known if isinstance(job, LineJob) and job.is_taken]
+    unknown = [job_id for job_id, job in known if not isinstance(job, LineJob) and job != "revoked"]
     recorded: Mapping[uuid.UUID, RequestStatus] = {}
     trouble = None
-    if unsure:
+    if taken or unknown:
         try:
-            recorded = _list_in_ledger(engine, unsure)
+            recorded = _list_in_ledger(engine, unknown, taken)
         except UnavailableError as error:  # what Redis knows to wait is not touched by it
             trouble = error
-    return [_weigh(job, recorded.get(job_id), trouble) for (job_id, _), job in zip(asked, jobs, strict=True)]
+    return [_weigh(job, recorded.get(job_id), trouble) for job_id, job in known]
 
 
 def _weigh(
@@ -114,10 +112,19 @@ def _weigh(
     )
 
 
-def _list_in_ledger(engine: Engine, job_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, RequestStatus]:
+def _list_in_ledger(
+    engine: Engine, unknown: Sequence[uuid.UUID], taken: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, RequestStatus]:
+    """What the ledger has of them. Of those in hand it has nothing yet, nearly always: that much is asked cheaply."""
     try:
+        wanted = [*unknown]
+        if taken:
+            with single_statement(engine) as connection:
+                wanted += list_decided(connection, taken)
+        if not wanted:
+            return {}
         with transaction(engine) as session:
-            found = list_recorded(session, list(map(str, job_ids)))
+            found = list_recorded(session, list(map(str, wanted)))
     except (SQLAlchemyError, OSError) as error:
         raise UnavailableError("database_unavailable") from error
     return {recorded.row.job_id: of_recorded(recorded) for recorded in found if recorded.row.kind in KINDS}

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select, text
 from sqlalchemy.orm import Session
 
 from shared.domain.ledger import LedgerRow
@@ -29,6 +29,12 @@ def find_recorded(session: Session, job_id: uuid.UUID) -> RecordedDecision | Non
     return None if found is None else _recorded(found[0], found[1])
 
 
+def list_decided(connection: Connection, job_ids: Sequence[uuid.UUID]) -> list[uuid.UUID]:
+    """Which of the jobs the ledger has. One round trip."""
+    found = connection.execute(_DECIDED, {"job_ids": list(map(str, job_ids))})
+    return list(found.scalars())
+
+
 def list_recorded(session: Session, job_ids: Sequence[str]) -> list[RecordedDecision]:
     """Those decisions of `job_ids` that the ledger has, in no order. One round trip."""
     rows = session.execute(_QUERY.where(Decision.job_id.in_([uuid.UUID(job_id) for job_id in job_ids])))
@@ -46,6 +52,7 @@ def list_recorded_of_user(
     return [_recorded(decision, booking) for decision, booking in rows]
 
 
+_DECIDED = text("select job_id from decisions where job_id = any(cast(:job_ids as uuid[]))")
 _QUERY = select(Decision, Booking).outerjoin(Booking, Booking.id == Decision.booking_id)
 
 
