@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import orjson
 from flask import Response, request
+from werkzeug.http import parse_etags
 
 from api.responses import AnswerResponse, ReadyAnswer
 
@@ -41,19 +42,21 @@ def answer_response(
     """`answer`, or 304 without a body when the client has it."""
     fixed = {**(headers or {}), "Cache-Control": cache_control, "Vary": "Authorization"}
     response = AnswerResponse(answer, fixed, status)
-    return if_none_match(response)
+    return response.not_modified() if is_known(answer.etag) else response
 
 
-def if_none_match(response: Response) -> Response:
-    """The response, or 304 without a body for a reader who has its tag.
+def is_known(etag: str) -> bool:
+    """Whether who reads has the answer with this tag (If-None-Match): 304 is enough for them then.
 
     A reader overwrites nothing: If-Match is not looked at, nor are ranges. With them werkzeug would answer 412 with
     the whole document.
     """
     known = request.environ.get("HTTP_IF_NONE_MATCH")
-    if known is not None and request.method in ("GET", "HEAD"):
-        response.make_conditional({"REQUEST_METHOD": request.method, "HTTP_IF_NONE_MATCH": known})
-    return response
+    if known is None or request.method not in ("GET", "HEAD"):
+        return False
+    # What nearly everybody sends; werkzeug reads lists and `*`, at fifteen times the cost.
+    tag = known.removeprefix("W/")
+    return tag == f'"{etag}"' or parse_etags(known).contains_weak(etag)
 
 
 def cached_response(

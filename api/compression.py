@@ -5,9 +5,11 @@ have text of theirs in the answer, could read a secret beside it from the answer
 are not sent by browsers on their own.
 """
 
+from functools import lru_cache
 from typing import Final
 
 from flask import Request, Response
+from werkzeug.http import parse_accept_header
 
 from api.responses import JsonResponse, compressed
 
@@ -31,17 +33,19 @@ def compress(response: Response, asked: Request) -> None:
         return
     if asked.path.startswith(_TOKENS) or "Cookie" in asked.headers or "Set-Cookie" in response.headers:
         return
-    response.vary.add("Accept-Encoding")
-    if not _takes_gzip(asked):
+    headers = response.headers
+    varies = headers.get("Vary")
+    headers["Vary"] = "Accept-Encoding" if varies is None else f"{varies}, Accept-Encoding"
+    if not _takes_gzip(asked.headers.get("Accept-Encoding", "")):
         return
-    tag, is_weak = response.get_etag()
-    if tag is not None and not is_weak:
-        response.set_etag(tag, weak=True)
+    tag = headers.get("ETag")
+    if tag is not None and not tag.startswith("W/"):
+        headers["ETag"] = f"W/{tag}"
     if response.status_code == 200:
         response.set_data(
             response.gzipped() if isinstance(response, JsonResponse) else compressed(response.get_data())
         )
-        response.headers["Content-Encoding"] = "gzip"
+        headers["Content-Encoding"] = "gzip"
 
 
 def _is_text(media_type: str | None) -> bool:
@@ -50,8 +54,9 @@ def _is_text(media_type: str | None) -> bool:
     )
 
 
-def _takes_gzip(asked: Request) -> bool:
+@lru_cache(maxsize=256)
+def _takes_gzip(accept_encoding: str) -> bool:
     """Whether Accept-Encoding has gzip, by name or as `*`, and likes it no less than the plain body."""
-    codings = {coding.lower(): quality for coding, quality in asked.accept_encodings}
+    codings = {coding.lower(): quality for coding, quality in parse_accept_header(accept_encoding)}
     quality = codings.get("gzip", codings.get("*", 0))
     return quality > 0 and quality >= codings.get("identity", 0)

@@ -2,9 +2,10 @@
 
 from flask import Blueprint, Response, current_app
 
-from api.caching import PUBLIC, if_none_match
+from api.caching import PUBLIC, is_known
 from api.contract import JSON, Answer, describe
 from api.openapi.published import published_document
+from api.responses import JsonResponse
 from api.schemas.contract import OpenapiDocument
 
 blueprint = Blueprint("openapi", __name__)
@@ -23,6 +24,6 @@ blueprint = Blueprint("openapi", __name__)
 def show() -> Response:
     """The OpenAPI document of every route; the same until another version is installed."""
     published = published_document(current_app)
-    response = Response(published.body, content_type=JSON, headers={"Cache-Control": PUBLIC})
-    response.set_etag(published.etag)
-    return if_none_match(response)
+    headers = {"Cache-Control": PUBLIC, "ETag": f'"{published.etag}"', "Content-Type": JSON}
+    response = JsonResponse(published.body, headers=headers)
+    return response.not_modified() if is_known(published.etag) else response

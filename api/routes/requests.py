@@ -10,13 +10,13 @@ import orjson
 from flask import Blueprint, Response, request
 
 from api.auth import Identity, current_identity, require_actor
-from api.caching import if_none_match
+from api.caching import is_known
 from api.container import Container, get_container
 from api.contract import Answer, describe
 from api.line_answers import UNDECIDED_EXAMPLE
 from api.line_responses import await_status, get_status, read_document
 from api.parsing import load_query
-from api.responses import NO_STORE, json_response
+from api.responses import NO_STORE, JsonResponse, json_response
 from api.schemas.request_documents import RequestStatusDocument, RequestStatusListDocument
 from api.schemas.requests import RequestListSchema, StreamSchema, WaitSchema, retry_after
 from api.stream_tokens import is_valid_stream_token
@@ -202,12 +202,17 @@ def _get_own(container: Container, job_id: uuid.UUID, identity: Identity) -> Req
 
 def _document_response(document: dict[str, Any]) -> Response:
     """The document with an ETag of what changes by itself, not of the stream token, which is always new."""
-    essence = {name: value for name, value in document.items() if name != "links"}
-    response = json_response(
-        document, headers={"Cache-Control": "private, no-cache", "Vary": "Authorization"}
-    )
-    response.set_etag(hashlib.blake2b(orjson.dumps(essence), digest_size=12).hexdigest())
-    return if_none_match(response)
+    links = document.pop("links")
+    essence = orjson.dumps(document)
+    etag = hashlib.blake2b(essence, digest_size=12).hexdigest()
+    headers = {
+        "Cache-Control": "private, no-cache",
+        "Vary": "Authorization",
+        "ETag": f'"{etag}"',
+        "Content-Type": "application/json",
+    }
+    response = JsonResponse(essence[:-1] + b',"links":' + orjson.dumps(links) + b"}", headers=headers)
+    return response.not_modified() if is_known(etag) else response
 
 
 def _events(
