@@ -44,11 +44,13 @@ def measure(laboratory: Laboratory) -> Measurement:
     plain: list[_Round] = []
     polled: list[_Round] = []
     with laboratory.installation(measurement) as installation:
-        tokens = installation.make_tokens(sizes.end_to_end)
+        tokens = installation.make_tokens(2 * sizes.end_to_end)
         for _ in range(sizes.rounds):
-            for rounds, polls in ((plain, False), (polled, True)):
-                with installation.worker() as worker, installation.web() as web:
-                    rounds.append(_round(installation, worker, web, tokens, measurement, polls=polls))
+            # New processes, who have seen none of these tokens; half of the people ask in each of the two.
+            with installation.worker() as worker, installation.web() as web:
+                for rounds, first, polls in ((plain, 0, False), (polled, sizes.end_to_end, True)):
+                    asking = tokens[first : first + sizes.end_to_end]
+                    rounds.append(_round(installation, worker, web, asking, measurement, polls=polls))
     measurement.figures = [*_figures(plain, polls=False), *_figures(polled, polls=True)]
     latencies = {name: _milliseconds(rounds) for name, rounds in (("accepts", plain), ("with polls", polled))}
     measurement.distributions = [

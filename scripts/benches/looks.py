@@ -8,7 +8,7 @@ from scripts.benches.calls import Caller, take_turns
 from scripts.benches.figures import Figure
 
 BAR_TIMES: Final = 1.2
-TURNS_A_ROUND: Final = 60
+TURNS_A_ROUND: Final = 30
 _WARM_UP: Final = 10
 
 

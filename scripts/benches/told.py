@@ -41,10 +41,10 @@ class Told:
         else:
             self._pipe.send(None)
             for instant, message in self._pipe.recv():
-                for job_id in message.decode().split(","):
-                    self.instants.setdefault(
-                        job_id, instant
-                    )  # told again after a takeover: the first time counts
+                for job_id in message.decode().split(
+                    ","
+                ):  # told again after a takeover: the first time counts
+                    self.instants.setdefault(job_id, instant)
         self._process.join()
 
 
