@@ -44,7 +44,8 @@ def measure(laboratory: Laboratory) -> Measurement:
 def _take_round(laboratory: Laboratory, measurement: Measurement, runs: Runs) -> None:
     sizes, batch_max = laboratory.sizes, Settings().batch_max
     with laboratory.installation(measurement) as installation:
-        tokens = installation.make_tokens(max(sizes.scaling_accepts // 2, CONNECTIONS))
+        tokens = installation.make_tokens(sizes.scaling_accepts)
+        runs.end_to_end.append(run_end_to_end(installation, tokens, processes=API_PROCESSES))
         for count, found in runs.accepts.items():
             found.append(run_accepts(installation, tokens, sizes.scaling_accepts, processes=count))
     with laboratory.installation(measurement) as installation:
@@ -59,9 +60,6 @@ def _take_round(laboratory: Laboratory, measurement: Measurement, runs: Runs) ->
         runs.small_batches.append(
             run_decisions(installation, user_ids, fewer, workers=1, batch_max=SMALL_BATCH_MAX)
         )
-    with laboratory.installation(measurement) as installation:
-        tokens = installation.make_tokens(sizes.scaling_accepts)
-        runs.end_to_end.append(run_end_to_end(installation, tokens, processes=API_PROCESSES))
 
 
 def calibrate_from(runs: Runs) -> Costs:

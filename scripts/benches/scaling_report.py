@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from scripts.benches.figures import Figure, Measurement, median, spread
-from scripts.benches.scaling_runs import CONNECTIONS, Run
+from scripts.benches.scaling_runs import Run
 from scripts.benches.series import Curve, Line, Table
 from scripts.capacity.calibration import Prediction
+from scripts.capacity.markdown import PARTS, costs_rows
 from scripts.capacity.model import Costs, Demand
 from scripts.capacity.outlook import COLUMNS, outlook
 
@@ -16,14 +17,7 @@ if TYPE_CHECKING:
 MODEL_ERROR_BAR: Final = 0.15
 # What the bar binds: two of what the model knows one of, and both at once.
 JUDGED: Final = ("accepts, 2 API processes", "decisions, 2 workers", "end to end")
-KINDS: Final = {
-    "api_us": "API",
-    "redis_us": "Redis",
-    "postgres_us": "PostgreSQL",
-    "worker_us": "worker",
-    "client_us": "client",
-}
-_ROWS: Final = {"accept": "an accept", "decision": "a decision", "batch": "a batch, once"}
+KINDS: Final = {part: name for name, part in PARTS.items() if part != "wait_us"}
 
 
 def fill_in(
@@ -113,17 +107,12 @@ def _curves(
 
 
 def _costs(costs: Costs) -> Table:
-    parts = {**KINDS, "wait_us": "waiting"}
-    rows = [
-        (label, *(f"{getattr(getattr(costs, name), part):,.0f}" for part in parts))
-        for name, label in _ROWS.items()
-    ]
     return Table(
         what="what the model reckons with: microseconds",
-        columns=("", *parts.values()),
-        rows=rows,
-        note="CPU of one API process' accepts, and of one worker's decisions in batches of two sizes; an accept of"
-        f" one connection waits that long for disks and wake-ups, {CONNECTIONS} wait together",
+        columns=("", *PARTS),
+        rows=costs_rows(costs),
+        note="CPU of one API process' accepts, and of one worker's decisions in batches of two sizes; waiting is"
+        " what an accept of a single connection, or a worker, stands still for",
     )
 
 

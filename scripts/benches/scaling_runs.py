@@ -17,6 +17,7 @@ from scripts.benches.fill import fill_here
 from scripts.benches.installation import Installation
 from scripts.benches.processes import CpuMeter, Process, family
 from scripts.benches.web import Web
+from scripts.benches.window import find_window
 from scripts.capacity.model import Demand
 from shared.db import transaction
 from shared.line import keys
@@ -29,18 +30,10 @@ _FILLERS: Final = 2
 _BALANCE_SECONDS: Final = 60.0
 _LAST_DECISION: Final = "select extract(epoch from max(decided_at)) from decisions where event_id = :event_id"
 
-# While every event still had requests waiting: before, not all workers ran; after, not all had work. Where a batch is
-# all of an event there is no such time, and everything counts.
-_WINDOW: Final = """
-with d as (select event_id, decided_at from decisions where event_id = any(:ids) and arrival is not null),
-     per as (select min(decided_at) as first, max(decided_at) as last from d group by event_id),
-     busy as (select max(first) as first, min(last) as last from per),
-     counted as (select decided_at, event_id from d, busy where decided_at > first and decided_at <= last),
-     every as (select count(*) = 0 as it from counted)
-select count(*), count(distinct (event_id, decided_at)),
-       extract(epoch from min(case when it then decided_at else first end)),
-       extract(epoch from max(case when it then decided_at else last end))
-from d, busy, every where it or decided_at > first and decided_at <= last
+# All decisions of a batch have one instant.
+_BATCHES: Final = """
+select event_id, extract(epoch from decided_at), count(*) from decisions
+where event_id = any(:ids) and arrival is not null group by event_id, decided_at
 """
 
 
@@ -134,15 +127,16 @@ def _decided(
     installation: Installation, event_ids: list[int], each: Demand, watch: CoresWatch, *, workers: int
 ) -> Run:
     with transaction(installation.engine) as session:
-        count, batches, first, last = session.execute(text(_WINDOW), {"ids": event_ids}).one()
-    began, ended = float(first), float(last)
-    rate = count / max(ended - began, 1e-6)
+        rows = session.execute(text(_BATCHES), {"ids": event_ids}).all()
+    window = find_window([(event_id, float(instant), count) for event_id, instant, count in rows])
+    rate = window.decided / max(window.ended - window.began, 1e-6)
+    own = each.cpu_us * window.decided / 1e6
     return Run(
         rate=rate,
         # Of a worker that does one thing after the other: what is not CPU was waiting.
         each=each.plus(Demand(wait_us=max(0.0, workers * 1e6 / rate - each.cpu_us))),
-        cores=watch.available(began, ended, own_cpu_seconds=each.cpu_us * count / 1e6),
-        batch_size=count / batches,
+        cores=watch.available(window.began, window.ended, own_cpu_seconds=own),
+        batch_size=window.decided / window.batches,
     )
 
 

@@ -53,14 +53,18 @@ def calibrate(
     patience_us: float,
 ) -> Costs:
     """Costs of one API process' accepts and one worker's decisions in small and in large batches; the rest is how
-    the worker is set.
+    the worker is set. Tenths of a microsecond: what is finer is noise.
     """
     decision, batch = split(small, large)
     return Costs(
-        accept=accept,
-        decision=decision,
-        batch=batch,
+        accept=_rounded(accept),
+        decision=_rounded(decision),
+        batch=_rounded(batch),
         batch_max=batch_max,
         patient_below=patient_below,
         patience_us=patience_us,
     )
+
+
+def _rounded(demand: Demand) -> Demand:
+    return Demand(**{part.name: round(getattr(demand, part.name), 1) for part in fields(Demand)})

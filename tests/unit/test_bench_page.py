@@ -162,6 +162,7 @@ class TestThePage:
     def test_has_a_chart_for_everything_that_can_be_drawn(self, page):
         reader = Reader(page)
         assert reader.count("svg") == 2 * len(accepts().distributions) + len(scaling().curves)
+        assert {"samples", "percentile", "99.9"} <= {words.strip() for words in reader.words}
         for name in (
             "accept latency",
             "accepts over API processes",
