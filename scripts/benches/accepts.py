@@ -4,6 +4,7 @@ from scripts.benches.figures import Figure, Measurement, median, percentile, spr
 from scripts.benches.http_load import Outcome, busiest, get_request
 from scripts.benches.installation import Laboratory
 from scripts.benches.processes import CpuMeter, cpu_note
+from scripts.benches.series import Distribution
 from scripts.benches.web import Web
 
 BAR_PER_SECOND = 3_000
@@ -35,6 +36,10 @@ def measure(laboratory: Laboratory) -> Measurement:
                 accepts.append(_round(web, event_id, tokens, sizes.accepts))
                 cpu = meter.micros_each(sizes.accepts)
     measurement.figures = _figures(accepts, noops, cpu_note(cpu), cpu_note(noop_cpu))
+    measurement.distributions = [
+        Distribution(what=f"{what}, {CONNECTIONS} connections", values=_milliseconds(outcomes))
+        for what, outcomes in (("accept", accepts), ("no-op route", noops))
+    ]
     return measurement
 
 
@@ -46,7 +51,7 @@ def _round(web: Web, event_id: int, tokens: list[str], count: int) -> Outcome:
 def _figures(accepts: list[Outcome], noops: list[Outcome], cpu: str, noop_cpu: str) -> list[Figure]:
     rates, noop_rates = [outcome.rate for outcome in accepts], [outcome.rate for outcome in noops]
     times = [rate / noop for rate, noop in zip(rates, noop_rates, strict=True)]
-    latencies = [seconds * 1000 for outcome in accepts for seconds in outcome.latencies]
+    latencies = _milliseconds(accepts)
     return [
         Figure(
             what=f"accepts, {CONNECTIONS} connections",
@@ -71,3 +76,7 @@ def _figures(accepts: list[Outcome], noops: list[Outcome], cpu: str, noop_cpu: s
             what="  accept p99", value=percentile(latencies, 0.99), unit="ms", bar=BAR_P99_MS, at_most=True
         ),
     ]
+
+
+def _milliseconds(outcomes: list[Outcome]) -> list[float]:
+    return [seconds * 1000 for outcome in outcomes for seconds in outcome.latencies]

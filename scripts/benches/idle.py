@@ -2,6 +2,7 @@
 
 from scripts.benches.figures import Figure, Measurement, percentile
 from scripts.benches.installation import Laboratory
+from scripts.benches.series import Distribution
 
 PAUSE_SECONDS = 0.01
 BAR_P50_MS = 12
@@ -34,4 +35,5 @@ def measure(laboratory: Laboratory) -> Measurement:
         ),
         Figure(what="  p99", value=percentile(milliseconds, 0.99), unit="ms"),
     ]
+    measurement.distributions = [Distribution(what="single booking to decision", values=milliseconds)]
     return measurement
