@@ -28,6 +28,11 @@ class Decided:
     rate: float
     cpu_micros: dict[str, float]
 
+    @property
+    def micros(self) -> float:
+        """From one decision to the next; at most a second, also where one batch was all and there is no rate."""
+        return 1e6 / max(self.rate, 1.0)
+
 
 def decide(installation: Installation, user_ids: list[int]) -> Decided:
     """A request of each user for a new event, with a seat for every fourth, decided by one new worker."""
