@@ -1,7 +1,6 @@
 """The application: every blueprint, every error a problem document, every response with its request id."""
 
 import re
-import uuid
 from collections.abc import Callable
 from http import HTTPStatus
 from time import perf_counter
@@ -24,7 +23,7 @@ from api.rate_limits import RateLimits
 from api.routes import API_ROUTES, ROOT_ROUTES
 from api.security_headers import make_adder
 from shared.errors import GuichetError
-from shared.ids import BIGINT_MAX
+from shared.ids import BIGINT_MAX, uuid7
 from shared.logs import request_id_var
 from shared.settings import Settings
 
@@ -77,7 +76,11 @@ def _make_begin(limits: RateLimits) -> Callable[[], None]:
         """The client's request id if it is sane, else a new one; the job carries it. Then its limits."""
         g.started_at = perf_counter()
         given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if _SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        if _SANE_REQUEST_ID.fullmatch(given):
+            g.request_id = given
+        else:
+            g.unused_id = uuid7()  # for what this request puts into the line, which then need not carry both
+            g.request_id = g.unused_id.hex
         request_id_var.set(g.request_id)
         g.answer_headers = [("X-Request-ID", g.request_id)]
         limits.check()

@@ -85,7 +85,7 @@ def _request(event_id: int, user_id: int) -> NewRequest:
         user_id=user_id,
         subjects=(f"family:{uuid.UUID(int=user_id)}", f"user:{user_id}"),
         tickets=1,
-        request_id=job_id.hex,  # as long as the API's own
+        request_id=job_id.hex,  # as the API makes it
         key_hash=key,
         fingerprint=key,
     )

@@ -3,6 +3,7 @@
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -39,6 +40,7 @@ from shared.store.clock import read_clock
 _TEMPLATE: Final = "guichet_template"
 _TOKEN_SECONDS: Final = 6 * 3600
 _DECIDE_SECONDS: Final = 900.0  # a machine on which a measurement takes longer is not worth waiting for
+_LOOK_SECONDS: Final = 0.2
 _SHOWN_FINDINGS: Final = 5
 
 
@@ -232,6 +234,11 @@ class Installation:
     def count_waiting(self) -> int:
         """Requests in the line, whatever the event."""
         return sum(count_undecided(ScriptRunner(self.redis), range(self.settings.partitions)).values())
+
+    def wait_for_buckets(self) -> None:
+        """Returns once Redis has forgotten every user's token bucket."""
+        while next(self.redis.scan_iter(match=keys.rate_of_user("*"), count=1000), None) is not None:
+            time.sleep(_LOOK_SECONDS)
 
     def decide_rest(self) -> None:
         """Lets a worker decide what still waits, so that the audit sees every accepted request decided."""

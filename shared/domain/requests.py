@@ -70,6 +70,7 @@ class Request:
     `tickets` is set for `book` and `join_waitlist`, `booking_id` for `cancel`, `offer_id` for what is about an offer.
     `waitlist`: a `book` that would rather wait than be refused for lack of tickets. `arrival` is what Redis numbered
     it; the worker has the last word. `withdrawn` is the client's mark. `acting_as` is the right the API granted.
+    `request_id` is that of the HTTP request it came with: the job's own in hex, unless the client gave one.
     """
 
     job_id: uuid.UUID
@@ -146,7 +147,7 @@ def decode_request(
             waitlist=payload.get("waitlist", False),
             acting_as=payload.get("acting_as", "owner"),
             withdrawn=withdrawn,
-            request_id=payload.get("request_id"),
+            request_id=payload.get("request_id") or job_id.replace("-", ""),
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise PayloadError("job data lacks a field") from error

@@ -104,8 +104,9 @@ def _script_input(
         keys.revoked(request.subjects[0]),
         keys.revoked(request.subjects[1]),
         keys.idempotency(owner, request.key_hash),
+        keys.idempotency_before(owner, request.key_hash),
         keys.rate_of_user(owner),
-        keys.undecided_of_user(owner),
+        keys.undecided_by_user(request.user_id or 0),
         keys.arrivals(partition),
         keys.decided(partition),
         keys.counters(partition),
@@ -122,11 +123,12 @@ def _script_input(
         offer_id=request.offer_id,
         waitlist=request.waitlist,
         acting_as=request.acting_as,
-        request_id=request.request_id,
+        # One that says what the job id says is left out: 47 bytes of each waiting request.
+        request_id=None if request.request_id == request.job_id.hex else request.request_id,
     )
     arguments: list[Argument] = [
         installation.mark,
-        request.fingerprint,
+        idempotency_record(request),
         job_id,
         request.event_id,
         data,
@@ -144,8 +146,14 @@ def _script_input(
         settings.booking_rate_burst,
         settings.idempotency_ttl_seconds,
         "0" if request.is_control else "1",
+        request.user_id or 0,
     ]
     return key_names, arguments
+
+
+def idempotency_record(request: NewRequest) -> bytes:
+    """What is remembered under the request's Idempotency-Key, see `keys.idempotency`; empty without one."""
+    return bytes.fromhex(request.fingerprint[:32]) + request.job_id.bytes if request.fingerprint else b""
 
 
 def _answer(request: NewRequest, reply: list[bytes]) -> Answer | None:
@@ -161,6 +169,8 @@ def _answer(request: NewRequest, reply: list[bytes]) -> Answer | None:
         )
     if code == b"replay":
         return Replayed(uuid.UUID(reply[1].decode()))
+    if code == b"known":
+        return Replayed(uuid.UUID(bytes=reply[1]))
     if code == b"uninitialised":
         return None
     if code == b"door":

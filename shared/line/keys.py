@@ -17,6 +17,7 @@ FAILED_TASKS: Final = f"rq:failed:{TASK_QUEUE}"
 JOB_PREFIX: Final = "rq:job:"
 RESULT_PREFIX: Final = "rq:results:"
 LINE_PREFIX: Final = "guichet:line:"
+UNDECIDED_PREFIX: Final = "guichet:undecided:"
 
 # RQ's started registry holds "<job id>:<execution id>". A constant in the second place: with the worker's name
 # in it, a successor that recovers the job would leave a ghost behind.
@@ -118,14 +119,24 @@ def trouble(partition: int) -> str:
     return f"{LINE_PREFIX}{partition}:trouble"
 
 
-def undecided_of_user(user_id: int | str) -> str:
-    """The set of a user's undecided job ids."""
+# Few enough that Redis keeps their undecided jobs in one compact piece (up to 128 members by its defaults), enough
+# that a key's own 130 bytes count for little. The reply script and `set_aside` know it too.
+USERS_TOGETHER: Final = 16
+
+
+def undecided_by_user(user_id: int) -> str:
+    """Sorted set: the undecided job ids of sixteen neighbouring users, each with its user's id as the score."""
+    return f"{UNDECIDED_PREFIX}{user_id // USERS_TOGETHER}"
+
+
+def undecided_of_user_before(user_id: int | str) -> str:
+    """The set in which the release before keeps a user's undecided job ids; gone once they are decided."""
     return f"guichet:user:{user_id}:undecided"
 
 
 def rate_of_user(user_id: int | str) -> str:
-    """The user's token bucket on the booking path."""
-    return f"guichet:user:{user_id}:rate"
+    """The user's token bucket on the booking path: the microsecond at which it is full again."""
+    return f"guichet:rate:{user_id}"
 
 
 def rates(installation_id: str) -> str:
@@ -134,7 +145,14 @@ def rates(installation_id: str) -> str:
 
 
 def idempotency(user_id: int | str, key_hash: str) -> str:
-    """What an Idempotency-Key of this user stands for: `<fingerprint>:<job id>`."""
+    """What an Idempotency-Key of this user stands for: 16 bytes of fingerprint, then the job id's 16. `key_hash` is
+    hex; 128 bits of it tell a user's keys of a day apart, and more would weigh more than what they stand for.
+    """
+    return f"guichet:key:{user_id}:{key_hash[:32]}"
+
+
+def idempotency_before(user_id: int | str, key_hash: str) -> str:
+    """The record of the release before, `<fingerprint>:<job id>` as text; read for the day that it lives."""
     return f"guichet:idem:{user_id}:{key_hash}"
 
 

@@ -192,8 +192,8 @@ def recount_user(
     """Takes ids out of a user's undecided ones and adds others, if they still wait. One round trip."""
     runner.run(
         "recount_user",
-        [keys.undecided_of_user(user_id)],
-        [keys.JOB_PREFIX, len(away), *_raw(away), *_raw(missing)],
+        [keys.undecided_by_user(user_id), keys.undecided_of_user_before(user_id)],
+        [keys.JOB_PREFIX, user_id, len(away), *_raw(away), *_raw(missing)],
     )
 
 

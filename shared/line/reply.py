@@ -19,7 +19,7 @@ from shared.settings import Settings
 # What RQ tools show as a failed job's exception: a constant, so that no user's text gets into a dashboard.
 _FAILURE_TEXT: Final = base64.b64encode(zlib.compress(REASONS["request_failed"].encode())).decode()
 
-_USER_PREFIX, _USER_SUFFIX = keys.undecided_of_user("{}").split("{}")
+_UNDECIDED_BEFORE = keys.undecided_of_user_before("%s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ def reply(
         keys.JOB_PREFIX,
         keys.RESULT_PREFIX,
         keys.EXECUTION_SUFFIX,
-        _USER_PREFIX,
-        _USER_SUFFIX,
+        keys.UNDECIDED_PREFIX,
+        _UNDECIDED_BEFORE,
         len(jobs),
         len(last_arrivals),
         _FAILURE_TEXT,

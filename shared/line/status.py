@@ -110,7 +110,7 @@ def _number(text: bytes) -> int:
 def forget_ghosts(runner: ScriptRunner, user_id: int) -> int:
     """Uncounts a user's jobs that are in no line any more; returns how many. One round trip."""
     try:
-        return int(runner.run("forget_ghosts", [keys.undecided_of_user(user_id)], [keys.JOB_PREFIX]))
+        return int(runner.run("forget_ghosts", [keys.undecided_by_user(user_id)], [keys.JOB_PREFIX, user_id]))
     except AnswerUnknownError as error:
         raise LineUnavailableError("The line did not answer.") from error
 
@@ -118,7 +118,10 @@ def forget_ghosts(runner: ScriptRunner, user_id: int) -> int:
 def list_undecided_of_user(runner: ScriptRunner, user_id: int) -> list[uuid.UUID]:
     """Ids of a user's undecided jobs, newest first. One round trip; bounded by the user's limit."""
     try:
-        members = runner.redis.smembers(keys.undecided_of_user(user_id))
+        with runner.redis.pipeline(transaction=False) as pipe:
+            pipe.zrangebyscore(keys.undecided_by_user(user_id), user_id, user_id)
+            pipe.smembers(keys.undecided_of_user_before(user_id))
+            counted, counted_before = pipe.execute()
     except Exception as error:
         raise LineUnavailableError("The line did not answer.") from error
-    return sorted((uuid.UUID(text_of(member)) for member in members), reverse=True)
+    return sorted((uuid.UUID(text_of(member)) for member in {*counted, *counted_before}), reverse=True)

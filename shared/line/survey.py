@@ -3,9 +3,11 @@
 Costs grow with what lies in Redis. No script is needed: whoever reads holds every partition, or asks again.
 """
 
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Final, Literal
 
 from redis import Redis
@@ -17,6 +19,9 @@ from shared.line import keys
 
 # What one round trip reads.
 CHUNK: Final = 1000
+
+# An idempotency record: a fingerprint's first half, a job id. The release before wrote both as text.
+RECORD_BYTES: Final = 32
 
 Fault = Literal["unreadable", "newer"]
 _FIELDS: Final = ("status", "origin", "data", "enqueued_at", "arrival", "seq", "v")
@@ -133,10 +138,16 @@ def read_counters(redis: "Redis", partition: int) -> Counters:
 
 
 def read_undecided_of_users(redis: "Redis") -> dict[int, set[str]]:
-    """User → the ids counted as undecided. One round trip a thousand users."""
-    before, after = keys.undecided_of_user("{}").split("{}")
+    """User → the ids counted as undecided, the release before's too. One round trip a thousand keys."""
     found: dict[int, set[str]] = {}
-    for names in _scan(redis, keys.undecided_of_user("*"), "SET"):
+    for names in _scan(redis, f"{keys.UNDECIDED_PREFIX}*", "ZSET"):
+        with redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.zrange(name, 0, -1, withscores=True)
+            for member, score in chain.from_iterable(pipe.execute()):
+                found.setdefault(int(score), set()).add(_text(member))
+    before, after = keys.undecided_of_user_before("*").split("*")
+    for names in _scan(redis, keys.undecided_of_user_before("*"), "SET"):
         with redis.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.smembers(name)
@@ -144,27 +155,41 @@ def read_undecided_of_users(redis: "Redis") -> dict[int, set[str]]:
         for name, ids in zip(names, members, strict=True):
             user = name.removeprefix(before).removesuffix(after)
             if user.isdecimal():
-                found[int(user)] = {_text(raw) for raw in ids}
+                found.setdefault(int(user), set()).update(_text(raw) for raw in ids)
     return found
+
+
+def is_counted(pipe: "Redis", user_id: int, job_id: str) -> None:
+    """Asks in two commands whether a request is counted as its user's: the second for the release before's."""
+    pipe.zscore(keys.undecided_by_user(user_id), job_id)
+    pipe.sismember(keys.undecided_of_user_before(user_id), job_id)
 
 
 def scan_numbers_of_users(redis: "Redis") -> Iterator[int]:
     """Users that stood in line within the last day: whose keys there are. Some twice."""
-    for pattern, kind in ((keys.idempotency("*", "*"), "STRING"), (keys.rate_of_user("*"), "HASH")):
+    for pattern in (keys.idempotency("*", "*"), keys.idempotency_before("*", "*"), keys.rate_of_user("*")):
         position = pattern.split(":").index("*")
-        for names in _scan(redis, pattern, kind):
+        for names in _scan(redis, pattern, "STRING"):
             yield from (int(user) for name in names if (user := name.split(":")[position]).isdecimal())
 
 
 def scan_idempotency_records(redis: "Redis") -> Iterator[dict[str, tuple[bytes | str, str]]]:
     """Record's key → its value and the job id in it, some thousand at a time."""
-    for names in _scan(redis, keys.idempotency("*", "*"), "STRING"):
-        values = redis.mget(names)
-        yield {
-            name: (value, _text(value).rpartition(":")[2])
-            for name, value in zip(names, values, strict=True)
-            if value is not None
-        }
+    for pattern in (keys.idempotency("*", "*"), keys.idempotency_before("*", "*")):
+        for names in _scan(redis, pattern, "STRING"):
+            values = redis.mget(names)
+            yield {
+                name: (value, remembered_job(value))
+                for name, value in zip(names, values, strict=True)
+                if value is not None
+            }
+
+
+def remembered_job(record: bytes | str) -> str:
+    """The id of the job that an idempotency record stands for, whichever release wrote it."""
+    if isinstance(record, bytes) and len(record) == RECORD_BYTES:
+        return str(uuid.UUID(bytes=record[-16:]))
+    return _text(record).rpartition(":")[2]
 
 
 def _scan(redis: "Redis", pattern: str, kind: str) -> Iterator[list[str]]:

@@ -168,15 +168,14 @@ def set_aside(
     An id may be any bytes: `take` gives those that are no text with surrogate escapes.
     """
     partition = claim.partition
-    prefix, suffix = keys.undecided_of_user("{}").split("{}")
     arguments: list[Argument] = [
         claim.token,
         keys.EXECUTION_SUFFIX,
         keys.JOB_PREFIX,
         ttl_seconds,
         rfc3339(utc_now()),
-        prefix,
-        suffix,
+        keys.UNDECIDED_PREFIX,
+        keys.undecided_of_user_before("%s"),
     ]
     for job_id, user_id in lost.items():
         arguments += (job_id.encode(errors="surrogateescape"), "" if user_id is None else user_id)

@@ -65,9 +65,7 @@ class TestCrowd:
         with worker_process(settings):
             accepted = [one for mine in at_once(stand) for one in mine]
             await_that(lambda: decided(engine, event) == len(accepted), seconds=60, what="all decisions")
-            await_that(
-                lambda: not list(redis_client.scan_iter("guichet:user:*:undecided")), what="the last reply"
-            )
+            await_that(lambda: not list(redis_client.scan_iter("guichet:undecided:*")), what="the last reply")
 
         with transaction(engine) as session:
             rows = session.execute(

@@ -26,7 +26,7 @@ def remember_before_accepting() -> None:
 
     def send_in_pieces(runner: Any, settings: Any, installation: Any, request: NewRequest, door: Any) -> Any:
         key = keys.idempotency(request.user_id or 0, request.key_hash)
-        runner.redis.set(key, f"{request.fingerprint}:{request.job_id}", nx=True)
+        runner.redis.set(key, accept.idempotency_record(request), nx=True)
         return send(runner, settings, installation, replace(request, key_hash="", fingerprint=""), door)
 
     accept.send = send_in_pieces

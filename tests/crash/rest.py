@@ -10,7 +10,7 @@ from redis import Redis
 
 from tests.crash.flows import Desk
 
-IDEMPOTENCY_KEYS = "guichet:idem:*"
+IDEMPOTENCY_KEYS = "guichet:key:*"
 
 
 def assert_at_rest(desk: Desk, events: Iterable[int], jobs: Iterable[uuid.UUID] = ()) -> None:
@@ -45,7 +45,7 @@ _DECIDED = "select job_id, outcome, reason, number from decisions where job_id =
 def left_behind(redis: "Redis") -> list[bytes]:
     """Keys that exist only while something is undecided."""
     names = ("in_flight", "suspects", "alone", "lost")
-    patterns = ["rq:queue:bookings-*", "rq:wip:bookings-*", "guichet:user:*:undecided"]
+    patterns = ["rq:queue:bookings-*", "rq:wip:bookings-*", "guichet:undecided:*"]
     patterns += [f"guichet:line:*:{name}" for name in names]
     return [key for pattern in patterns for key in redis.scan_iter(pattern, count=1000)]
 
@@ -70,7 +70,7 @@ def answer_of(redis: "Redis", job_id: uuid.UUID) -> tuple[str, str | None, int] 
 def assert_keys_stand_for_jobs(desk: Desk) -> None:
     """No Idempotency-Key stands for a job that neither the line nor the ledger knows."""
     for key in desk.redis.scan_iter(IDEMPOTENCY_KEYS, count=1000):
-        job_id = desk.redis.get(key).decode().partition(":")[2]
+        job_id = uuid.UUID(bytes=desk.redis.get(key)[16:])
         known = desk.redis.exists(f"rq:job:{job_id}") or desk.query(
             "select from decisions where job_id = :job", job=job_id
         )

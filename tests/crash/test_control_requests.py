@@ -203,5 +203,5 @@ class TestUntilTheLedgerKnowsIt:
     def test_it_counts_against_nobody(self, desk: Desk, booked: int) -> None:
         """Whoever calls many events off may still book."""
         desk.call_off(booked)
-        assert desk.redis.keys("guichet:user:*:undecided") == []
+        assert desk.redis.keys("guichet:undecided:*") == []
         assert isinstance(desk.send(desk.open_events(1)[0]), Accepted)

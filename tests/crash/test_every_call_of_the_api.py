@@ -85,7 +85,7 @@ class Counter:
         return [row.job_id for row in rows]
 
     def undecided_of(self, user: int) -> int:
-        return int(self.desk.redis.scard(keys.undecided_of_user(user)))
+        return int(self.desk.redis.zcount(keys.undecided_by_user(user), user, user))
 
     def sweep(
         self, make: Callable[[int], Call], *, when: str, keyed: bool, patient: bool = False, **order: Any

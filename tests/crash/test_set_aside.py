@@ -24,7 +24,7 @@ def settings(settings: Settings) -> Settings:
 
 
 def undecided(desk: Desk, user: int) -> set[str]:
-    return {raw.decode() for raw in desk.redis.smembers(keys.undecided_of_user(user))}
+    return {raw.decode() for raw in desk.redis.zrangebyscore(keys.undecided_by_user(user), user, user)}
 
 
 class TestSetAside:

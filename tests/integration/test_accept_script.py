@@ -44,7 +44,20 @@ def revoke(line: Doorkeeper, subject: str = FAMILY) -> None:
 
 
 def empty_bucket(line: Doorkeeper, user_id: int = 7) -> None:
-    line.redis.hset(keys.rate_of_user(user_id), mapping={"tokens": "0", "at": line.now_us()})
+    line.redis.set(keys.rate_of_user(user_id), line.now_us() + burst_us(line))
+
+
+def burst_us(line: Doorkeeper) -> int:
+    """How long an empty bucket takes to be full."""
+    return int(line.settings.booking_rate_burst / line.settings.booking_rate_per_second * 1_000_000)
+
+
+def tokens_left(line: Doorkeeper, user_id: int = 7) -> int:
+    """In the bucket when it was last looked at; tenths of a second may have passed since."""
+    missing_us = max(0, int(line.redis.get(keys.rate_of_user(user_id))) - line.now_us())
+    return int(
+        line.settings.booking_rate_burst - missing_us / 1_000_000 * line.settings.booking_rate_per_second
+    )
 
 
 def window(line: Doorkeeper, *, opens_in: timedelta, closes_in: timedelta, verdict: str = "") -> Door:
@@ -73,7 +86,7 @@ class TestAccepted:
         waiting = line.redis.lrange(keys.queue(PARTITION), 0, -1)
         assert waiting == [str(first.job_id).encode(), str(second.job_id).encode()]
         assert line.redis.llen(keys.bell(PARTITION)) == 1
-        assert line.redis.smembers(keys.undecided_of_user(7)) == {str(first.job_id).encode()}
+        assert line.redis.zrangebyscore(keys.undecided_by_user(7), 7, 7) == [str(first.job_id).encode()]
 
     def test_numbers_each_event_by_itself_and_the_partition_together(self, line):
         answers = [line.accept(book(event_id, user_id=event_id)) for event_id in (3, 11, 3, 4)]
@@ -102,7 +115,8 @@ class TestAccepted:
     def test_counts_a_request_of_the_control_plane_for_nobody(self, line):
         assert isinstance(line.accept(cancel(user_id=None, is_control=True)), Accepted)
         assert isinstance(line.accept(cancel(user_id=7, is_control=True)), Accepted)
-        assert line.redis.keys("guichet:user:*") == []
+        assert line.redis.keys(f"{keys.UNDECIDED_PREFIX}*") == []
+        assert line.redis.keys(keys.rate_of_user("*")) == []
 
 
 class TestOrderOfChecks:
@@ -195,7 +209,7 @@ class TestLimits:
         refused = line.accept(book(4))
         assert refused == Refused("too_many_undecided", retry_after_seconds=1)
         assert isinstance(line.accept(book(4, user_id=8)), Accepted)
-        line.redis.spop(keys.undecided_of_user(7))
+        line.redis.zremrangebyrank(keys.undecided_by_user(7), 0, 0)
         assert isinstance(line.accept(book(4)), Accepted)
 
     def test_of_an_event_counts_what_is_in_flight_too(self, line):
@@ -230,23 +244,22 @@ class TestRate:
         ).settings
         assert [type(line.accept(book(event))) for event in (1, 2, 3)] == [Accepted] * 3
         bucket = keys.rate_of_user(7)
-        line.redis.hset(bucket, mapping={"tokens": "0.25", "at": line.now_us()})
+        full_us = line.now_us() + burst_us(line)
+        line.redis.set(bucket, full_us)
         assert line.accept(book(4)) == Refused("rate_limited", retry_after_seconds=1)
-        line.redis.hset(bucket, "at", line.now_us() - 500_000)  # half a second at two a second
+        line.redis.set(bucket, full_us - 500_000)  # half a second at two a second
         assert isinstance(line.accept(book(4)), Accepted)
-        left = float(line.redis.hget(bucket, "tokens"))
-        assert 0.25 <= left < 3
+        assert int(line.redis.get(bucket)) == full_us
 
     def test_does_not_stand_still_after_the_clock_was_set_back(self, line):
-        ahead = {"tokens": "0", "at": line.now_us() + 3_600_000_000}
-        line.redis.hset(keys.rate_of_user(7), mapping=ahead)
+        line.redis.set(keys.rate_of_user(7), line.now_us() + 3_600_000_000)
         assert isinstance(line.accept(book()), Accepted)
-        assert float(line.redis.hget(keys.rate_of_user(7), "tokens")) == 4
+        assert tokens_left(line) == 4
 
     def test_never_holds_more_than_the_burst(self, line):
-        line.redis.hset(keys.rate_of_user(7), mapping={"tokens": "5", "at": 0})
+        line.redis.set(keys.rate_of_user(7), 0)
         line.accept(book())
-        assert float(line.redis.hget(keys.rate_of_user(7), "tokens")) == 4
+        assert tokens_left(line) == 4
 
     def test_is_forgotten_when_it_is_full_again(self, line):
         line.accept(book())
@@ -254,10 +267,10 @@ class TestRate:
 
     def test_is_not_paid_for_a_replay_or_a_refusal(self, line):
         line.accept(book(key="k"))
-        bucket = line.redis.hgetall(keys.rate_of_user(7))
+        bucket = line.redis.get(keys.rate_of_user(7))
         line.accept(book(key="k"))
         line.accept(book(), Door(verdict="sold_out"))
-        assert line.redis.hgetall(keys.rate_of_user(7)) == bucket
+        assert line.redis.get(keys.rate_of_user(7)) == bucket
 
     def test_of_one_user_is_nobody_elses(self, line):
         empty_bucket(line)
@@ -287,7 +300,15 @@ class TestReplay:
         line.accept(request)
         key = keys.idempotency(7, request.key_hash)
         assert 86_000 < line.redis.ttl(key) <= 86_400
-        assert line.redis.get(key) == f"{request.fingerprint}:{request.job_id}".encode()
+        assert line.redis.get(key) == bytes.fromhex(request.fingerprint)[:16] + request.job_id.bytes
+
+    def test_knows_what_the_release_before_remembered(self, line):
+        request = book(key="k")
+        text = f"{request.fingerprint}:{request.job_id}"
+        line.redis.set(keys.idempotency_before(7, request.key_hash), text, ex=1000)
+        assert line.accept(book(key="k")) == Replayed(request.job_id)
+        assert line.accept(book(key="k", what="2")) == Refused("idempotency_key_reused")
+        assert isinstance(line.accept(book(user_id=8, key="k")), Accepted)
 
     def test_outlives_the_job(self, line):
         request = book(key="k")

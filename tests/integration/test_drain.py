@@ -75,7 +75,7 @@ def ledger_kinds(engine: Engine) -> list[str]:
 
 
 def undecided_of(redis_client: Redis, user: User) -> int:
-    return int(redis_client.scard(keys.undecided_of_user(user.id)))
+    return int(redis_client.zcount(keys.undecided_by_user(user.id), user.id, user.id))
 
 
 class TestDrain:

@@ -36,7 +36,7 @@ ACCEPT_KEYS: dict[str, Callable[[str, str], str]] = {
     "installation": lambda _job, _idem: keys.INSTALLATION,
     "idempotency": lambda _job, idem: idem,
     "rate": lambda _job, _idem: keys.rate_of_user(7),
-    "undecided": lambda _job, _idem: keys.undecided_of_user(7),
+    "undecided": lambda _job, _idem: keys.undecided_by_user(7),
     "arrivals": lambda _job, _idem: keys.arrivals(PARTITION),
     "decided": lambda _job, _idem: keys.decided(PARTITION),
     "counters": lambda _job, _idem: keys.counters(PARTITION),
@@ -90,7 +90,7 @@ class TestDamagedKeys:
         request = book(key="k")
         damaged = ACCEPT_KEYS[name](keys.job(str(request.job_id)), keys.idempotency(7, request.key_hash))
         line.redis.delete(damaged)
-        line.redis.zadd(damaged, {"x": 1})
+        line.redis.xadd(damaged, {"x": 1})
         before = line.everything()
         with pytest.raises(ResponseError, match="WRONGTYPE"):
             line.accept(request)

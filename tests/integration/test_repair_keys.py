@@ -55,7 +55,7 @@ class TestKeys:
         desk.book(event, desk.users[2], key_hash=digests[2], fingerprint=digests[2])
         assert found_by_audit(desk) == set()
         alien = keys.idempotency(desk.users[3], digests[3])
-        desk.redis.set(alien, f"{digests[3]}:{uuid7()}", ex=1000)
+        desk.redis.set(alien, bytes.fromhex(digests[3][:32]) + uuid7().bytes, ex=1000)
         assert found_by_audit(desk) == {"line_keys"}
         assert mend(desk) == ["keys"]
         assert not desk.redis.exists(alien)
@@ -110,11 +110,27 @@ class TestCounters:
         decide(desk)
         desk.assert_kept()
 
+    def test_of_a_user_whom_the_release_before_let_in(self, desk: Desk, event: int) -> None:
+        """They are listed, audited and mended as others are, and gone once they are decided."""
+        users = desk.users[:2]
+        first, second = (desk.book(event, user) for user in users)
+        desk.redis.delete(keys.undecided_by_user(users[0]), keys.undecided_by_user(users[1]))
+        for user, asked in zip(users, (first, second), strict=True):
+            desk.redis.sadd(keys.undecided_of_user_before(user), str(asked.job_id))
+        assert desk.line.list_undecided(users[0]) == [first.job_id]
+        desk.assert_audit_clean()
+        desk.redis.sadd(keys.undecided_of_user_before(users[0]), str(uuid7()))
+        assert mend(desk) == ["users"]
+        decide(desk)
+        assert desk.redis.keys(keys.undecided_of_user_before("*")) == []
+        desk.assert_kept()
+
     def test_of_a_user(self, desk: Desk, event: int) -> None:
         asked = desk.book_each(event)
         decide(desk, 4)
-        desk.redis.sadd(keys.undecided_of_user(desk.users[0]), str(asked[0].job_id), str(uuid7()))
-        desk.redis.delete(keys.undecided_of_user(desk.users[5]))
+        one, other = desk.users[0], desk.users[5]
+        desk.redis.zadd(keys.undecided_by_user(one), {str(asked[0].job_id): one, str(uuid7()): one})
+        desk.redis.zremrangebyscore(keys.undecided_by_user(other), other, other)
         assert found_by_audit(desk) == {"line_users"}
         assert mend(desk) == ["users"]
         desk.assert_audit_clean()

@@ -82,7 +82,7 @@ class TestJob:
         assert job.kwargs == {
             "v": 2, "kind": "book", "event_id": line.event.id, "user_id": line.users[0], "tickets": 1, "request_id": "r-1",
         }  # fmt: skip
-        assert job.description == "booking request"  # a constant: dashboards print it as it is
+        assert job.description == "booking"  # a constant: dashboards print it as it is
         assert job.created_at == job.enqueued_at
         assert before < job.enqueued_at.replace(tzinfo=UTC) < datetime.now(UTC) + timedelta(seconds=1)
         assert (job.started_at, job.ended_at, job.worker_name, job.return_value()) == (None, None, None, None)

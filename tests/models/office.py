@@ -209,7 +209,7 @@ class Office:
 
     def count_undecided(self, user: int) -> int:
         redis = self.app.extensions["guichet"].line.runner.redis
-        return int(redis.scard(keys.undecided_of_user(user)))
+        return int(redis.zcount(keys.undecided_by_user(user), user, user))
 
     def begin_anew(self) -> None:
         """Nothing of an example that ended in the middle concerns the next one."""

@@ -61,7 +61,7 @@ def an_id_that_was_set_aside(scene):
 
 @plant("line_empties")
 def a_count_against_a_user(scene):
-    scene.redis.sadd(keys.undecided_of_user(7), a_job(scene))
+    scene.redis.zadd(keys.undecided_by_user(7), {a_job(scene): 7})
 
 
 @plant("line_empties")
@@ -125,5 +125,4 @@ def a_key_that_stands_for_somebody_elses_job(scene):
 @plant("redis_agrees")
 def a_key_that_stands_for_another_job(scene):
     key = a_remembered_key(scene)
-    fingerprint, _, _ = scene.redis.get(key).partition(b":")
-    scene.redis.set(key, fingerprint + b":" + str(uuid.uuid4()).encode())
+    scene.redis.set(key, scene.redis.get(key)[:16] + uuid.uuid4().bytes)

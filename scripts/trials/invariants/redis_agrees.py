@@ -49,7 +49,7 @@ def _keys(evidence: Evidence, seen: Counter[str]) -> Iterator[str]:
     for call in evidence.calls:
         if call.key is None:
             continue
-        name = call.user_id, hashlib.sha256(call.key.encode()).hexdigest()
+        name = call.user_id, hashlib.sha256(call.key.encode()).hexdigest()[:32]
         used.add(name)
         if job_id := call.said.get("job_id"):
             told[name] |= {job_id} if call.status < 500 else set()

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import orjson
@@ -13,10 +13,11 @@ from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from shared.line import keys
+from shared.line.survey import remembered_job
 
 _AT_ONCE: Final = 2_000
 _OURS: Final = "bookings-"
-_UNDECIDED: Final = keys.undecided_of_user("*")
+_UNDECIDED: Final = f"{keys.UNDECIDED_PREFIX}*"
 _IDEMPOTENCY: Final = keys.idempotency("*", "*")
 
 
@@ -54,7 +55,9 @@ class LineKeys:
     partitions: dict[int, Partition] = field(default_factory=dict)
     jobs: dict[str, JobHash] = field(default_factory=dict)
     undecided: dict[int, set[str]] = field(default_factory=dict)  # user → ids
-    remembered: dict[tuple[int, str], str] = field(default_factory=dict)  # (user, sha256 of the key) → job
+    remembered: dict[tuple[int, str], str] = field(
+        default_factory=dict
+    )  # (user, 128 bits of sha256 of the key) → job
 
 
 def read_line(url: str, *, partitions: int) -> LineKeys:
@@ -65,17 +68,15 @@ def read_line(url: str, *, partitions: int) -> LineKeys:
             line.partitions[number] = _read_partition(client, number)
         for names in _scanned(client, f"{keys.JOB_PREFIX}*"):
             _read_jobs(client, [name.removeprefix(keys.JOB_PREFIX) for name in names], line.jobs)
-        before, after = _UNDECIDED.split("*")
         for names in _scanned(client, _UNDECIDED):
-            for name, members in zip(names, _ask(client, "smembers", names), strict=True):
-                user = int(name.removeprefix(before).removesuffix(after))
-                line.undecided[user] = {member.decode() for member in members}
+            for member, user in chain.from_iterable(_ask(client, names)):
+                line.undecided.setdefault(int(user), set()).add(member.decode())
         before = _IDEMPOTENCY.split("*")[0]
         for names in _scanned(client, _IDEMPOTENCY):
             for name, value in zip(names, client.mget(names), strict=True):
                 user_text, digest = name.removeprefix(before).split(":")
                 if value is not None:
-                    line.remembered[int(user_text), digest] = value.decode().partition(":")[2]
+                    line.remembered[int(user_text), digest] = remembered_job(value)
         return line
 
 
@@ -133,8 +134,8 @@ def _scanned(client: "Redis", pattern: str) -> Iterator[list[str]]:
         yield batch
 
 
-def _ask(client: "Redis", command: str, names: list[str]) -> list[Any]:
+def _ask(client: "Redis", names: list[str]) -> list[Any]:
     with client.pipeline(transaction=False) as pipe:
         for name in names:
-            getattr(pipe, command)(name)
+            pipe.zrange(name, 0, -1, withscores=True)
         return pipe.execute()

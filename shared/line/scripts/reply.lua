@@ -3,7 +3,7 @@
 local in_flight, token_key, suspects, alone, started, finished, failed = unpack(KEYS, 1, 7)
 local decided, arrivals, counters, metrics = unpack(KEYS, 8, 11)
 local token, worker_name, ended_at, now, ttl, kept_max = unpack(ARGV, 1, 6)
-local rate, channel, job_prefix, result_prefix, suffix, user_prefix, user_suffix = unpack(ARGV, 7, 13)
+local rate, channel, job_prefix, result_prefix, suffix, undecided_prefix, undecided_before = unpack(ARGV, 7, 13)
 local job_count, event_count, failure_text = tonumber(ARGV[14]), tonumber(ARGV[15]), ARGV[16]
 local counted = tonumber(ARGV[17])
 
@@ -37,7 +37,9 @@ for index = 1, job_count do
   position = position + 4
   local key = job_prefix .. id
   ended[#ended + 1] = id .. suffix
-  if user ~= '' then redis.call('SREM', user_prefix .. user .. user_suffix, id) end
+  if user ~= '' and redis.call('ZREM', undecided_prefix .. string.format('%d', user / 16), id) == 0 then
+    redis.call('SREM', string.format(undecided_before, user), id)
+  end
   -- An error for a damaged job; false for one that is gone; nothing to do for one that was replied before.
   local known = redis.pcall('HGET', key, 'status')
   if type(known) == 'string' and known ~= 'finished' and known ~= 'failed' then

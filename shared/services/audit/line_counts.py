@@ -12,6 +12,7 @@ from shared.domain.findings import Finding
 from shared.line import keys
 from shared.line.survey import (
     UNDECIDED,
+    is_counted,
     read_jobs,
     read_list,
     read_undecided_of_users,
@@ -126,10 +127,10 @@ def check_users(redis: "Redis", partitions: Iterable[int], tally: Tally) -> None
 def _look(redis: "Redis", user_id: int, job_id: str) -> tuple[bool, bool]:
     """Whether it is counted and whether it waits, at one moment: requests were decided since the lists were read."""
     with redis.pipeline(transaction=True) as pipe:
-        pipe.sismember(keys.undecided_of_user(user_id), job_id)
+        is_counted(pipe, user_id, job_id)
         pipe.hget(keys.job(job_id), "status")
-        is_counted, status = pipe.execute(raise_on_error=False)
-    return bool(is_counted), isinstance(status, bytes) and status.decode() in UNDECIDED
+        score, is_before, status = pipe.execute(raise_on_error=False)
+    return score is not None or bool(is_before), isinstance(status, bytes) and status.decode() in UNDECIDED
 
 
 def check_keys(session: Session, redis: "Redis", tally: Tally) -> None:

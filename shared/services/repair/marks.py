@@ -11,7 +11,7 @@ from shared.db import transaction
 from shared.line import keys, mend
 from shared.line.client import ScriptRunner, text_of
 from shared.line.installation import put_revocations
-from shared.line.survey import read_jobs, scan_idempotency_records
+from shared.line.survey import is_counted, read_jobs, scan_idempotency_records
 from shared.services.ledger_watch import Seen
 from shared.services.repair.report import Report
 from shared.store.line_state import list_revocations
@@ -26,7 +26,6 @@ def mend_users(
     """
     ghosts, owed = [], []
     for user_id in sorted({*counted, *waiting}):
-        key = keys.undecided_of_user(user_id)
         away = counted.get(user_id, set()) - waiting.get(user_id, set())
         missing = waiting.get(user_id, set()) - counted.get(user_id, set())
         if not away and not missing:
@@ -34,8 +33,13 @@ def mend_users(
         candidates = [*sorted(away), *sorted(missing)]
         with runner.redis.pipeline(transaction=False) as pipe:
             for job_id in candidates:
-                pipe.sismember(key, job_id)
-            present = {job_id for job_id, is_in in zip(candidates, pipe.execute(), strict=True) if is_in}
+                is_counted(pipe, user_id, job_id)
+            found = pipe.execute()
+        present = {
+            job_id
+            for job_id, score, is_before in zip(candidates, found[::2], found[1::2], strict=True)
+            if score is not None or is_before
+        }
         away, missing = away & present, missing - present
         if not report.dry_run and (away or missing):
             mend.recount_user(runner, user_id, away=away, missing=missing)
