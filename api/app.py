@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable
 from http import HTTPStatus
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
-from flask import Flask, Response, g, request
-from flask.globals import request_ctx
+from flask import Flask, Response, g
+from flask.globals import app_ctx, request_ctx
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
@@ -42,9 +42,17 @@ class BigintConverter(IntegerConverter):
         return min(int(digits or "0"), BIGINT_MAX)
 
 
+class Application(Flask):
+    """Flask without async views, which it would look for in every function at every request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function: none of ours is async."""
+        return func
+
+
 def create_app(settings: Settings) -> Flask:
     """Builds the application of one process. Connects to nothing until it is asked something."""
-    app = Flask("guichet", static_folder=None)
+    app = Application("guichet", static_folder=None)
     container = make_container(settings)
     app.extensions["guichet"] = container
     # Werkzeug cuts a chunked body off there without a word: the byte too many says that it was longer.
@@ -74,17 +82,20 @@ def _make_begin(limits: RateLimits) -> Callable[[], None]:
 
     def begin() -> None:
         """The client's request id if it is sane, else a new one; the job carries it. Then its limits."""
-        g.started_at = perf_counter()
-        given = request.headers.get("X-Request-ID", "")
-        if _SANE_REQUEST_ID.fullmatch(given):
-            g.request_id = given
-        else:
-            g.unused_id = uuid7()  # for what this request puts into the line, which then need not carry both
-            g.request_id = g.unused_id.hex
-        request_id_var.set(g.request_id)
-        g.answer_headers = [("X-Request-ID", g.request_id)]
+        about: dict[str, Any] = app_ctx.g.__dict__  # `g` looks for itself at every mention, as `request` does
+        about["started_at"] = perf_counter()
+        environ = request_ctx.request.environ
+        request_id = environ.get("HTTP_X_REQUEST_ID", "")
+        if not _SANE_REQUEST_ID.fullmatch(request_id):
+            # Also of what this request puts into the line, which then need not carry both.
+            about["unused_id"] = new_id = uuid7()
+            request_id = new_id.hex
+        about["request_id"] = request_id
+        request_id_var.set(request_id)
+        about["answer_headers"] = [("X-Request-ID", request_id)]
         limits.check()
-        _refuse_undecodable(request.query_string)
+        if query := environ.get("QUERY_STRING"):
+            _refuse_undecodable(query.encode("latin-1"))
 
     return begin
 

@@ -138,7 +138,8 @@ def optional_actor(session: Session) -> Actor | None:
 
 def bearer_token() -> str:
     """The token in the Authorization header; raises GuichetError `unauthenticated`."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    header: str = request.environ.get("HTTP_AUTHORIZATION", "")
+    scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise GuichetError("unauthenticated")
     return token.strip()

@@ -24,7 +24,8 @@ def idempotency_key() -> str | None:
     Raises GuichetError `bad_request` when it is empty, too long, or has characters other than printable
     ASCII.
     """
-    raw = request.headers.get("Idempotency-Key", request.headers.get("X-Idempotency-Key"))
+    environ = request.environ
+    raw: str | None = environ.get("HTTP_IDEMPOTENCY_KEY", environ.get("HTTP_X_IDEMPOTENCY_KEY"))
     if raw is None:
         return None
     key = raw.strip()

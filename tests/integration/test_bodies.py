@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from api.parsing import BODY_BYTES_MAX
+from api.parsing import BODY_BYTES_MAX, load_body
+from api.schemas.requests import BookSchema
+from shared.errors import InvalidInputError
 from tests.factories import auth_header, make_user
 from tests.web_servers import gunicorn
 
@@ -45,6 +47,28 @@ def send(app, body: Any, **environ: Any) -> int:
 def post(app, body: bytes, **headers: str):
     """A log-in with these bytes as its body."""
     return app.test_client().post(LOG_IN, data=body, headers={"Content-Type": "application/json", **headers})
+
+
+class TestSmallBody:
+    def test_is_checked_once_and_given_anew_each_time(self, app):
+        """Bodies that were checked are remembered: one that was refused is not, nor what a caller made of one."""
+        schema = BookSchema()
+
+        def load(body: bytes) -> dict[str, Any]:
+            with app.test_request_context("/", method="POST", data=body, content_type="application/json"):
+                return load_body(schema)
+
+        for _ in range(2):
+            first = load(b'{"tickets": 3}')
+            assert first == {"tickets": 3, "waitlist": False}
+            first["tickets"] = 4
+            with pytest.raises(InvalidInputError):
+                load(b'{"tickets": 11}')
+            with pytest.raises(InvalidInputError):
+                load(b'{"tickets": true}')
+
+    def test_that_was_cut_off_is_refused(self, app):
+        assert send(app, io.BytesIO(b'{"email": 1}'), CONTENT_LENGTH="13") == 400
 
 
 class TestLength:

@@ -9,6 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
+from shared.clock import EPOCH
+from shared.domain.requests import decode_payload, decode_request
 from shared.line import keys
 from shared.logs import JsonFormatter, run_id_var
 from shared.services.line import LineClient
@@ -52,6 +54,17 @@ class TestAccessLine:
             "job_id": answer.json["job_id"],
             "address": "127.0.0.1",
         }
+
+    def test_of_who_gave_no_id_has_the_jobs(self, app, client, engine, redis_client, read_access):
+        event, user = make_event(engine), make_user(engine)
+        answer = client.post(f"/api/bookings/{event.id}/book", headers=auth_header(app, user))
+        job_id = answer.json["job_id"]
+        (line,) = read_access()
+        assert line["request_id"] == answer.headers["X-Request-ID"] == job_id.replace("-", "")
+        data = redis_client.hget(keys.job(job_id), "data")
+        assert "request_id" not in decode_payload(data)
+        request = decode_request(job_id, data, arrival=1, accepted_at=EPOCH, withdrawn=False)
+        assert request.request_id == line["request_id"]
 
     def test_names_the_job_that_is_asked_for(self, app, client, engine, read_access):
         user = make_user(engine)

@@ -1,5 +1,6 @@
 """Stream tokens: for one job, for ten minutes, ours."""
 
+import hmac
 import uuid
 
 import pytest
@@ -23,6 +24,12 @@ def token() -> str:
 
 
 class TestStreamToken:
+    @given(secret=st.text(min_size=1, max_size=200, alphabet=st.characters(codec="utf-8")), job_id=st.uuids())
+    def test_is_signed_with_hmac_sha256(self, secret, job_id):
+        expires, _, digest = make_stream_token(secret, job_id, now=NOW).partition(".")
+        message = b"stream:%s:%d" % (job_id.bytes, int(expires, 16))
+        assert digest == hmac.digest(secret.encode(), message, "sha256").hex()[:32]
+
     def test_is_good_for_ten_minutes(self, token):
         assert LIFETIME_SECONDS == 600
         assert is_valid(token)
