@@ -195,8 +195,8 @@ class Installation:
         """The job id of each user's one undecided request."""
         with self.redis.pipeline(transaction=False) as pipe:
             for user_id in user_ids:
-                pipe.srandmember(keys.undecided_of_user(user_id))
-            return [text_of(job) for job in pipe.execute()]
+                pipe.zrangebyscore(keys.undecided_by_user(user_id), user_id, user_id)
+            return [text_of(job) for (job,) in pipe.execute()]
 
     @contextmanager
     def worker(self, **changes: Any) -> Iterator[Process]:  # noqa: ANN401 - any setting
