@@ -157,13 +157,13 @@ def _end_to_end(costs: Costs, size: Size, batch_size: float) -> Throughput:
 
 
 def _crowded_cycle_us(costs: Costs, size: Size, batch_size: float, limit: str) -> float:
-    """A batch's cycle when everybody wants the bottleneck at once and gets an equal share of it."""
-    each, wanting = costs.decision_in(batch_size), size.api_processes + _lanes(size)[1]
+    """A batch's cycle, longer where everybody queues for Redis. Cores that are all busy make it no longer: who slept is
+    let in first, and was seen to take batches as small as on idle cores.
+    """
     delayed_us = 0.0
-    if limit == CORES:
-        delayed_us = each.cpu_us * max(0.0, (wanting + (size.clients or 0)) / size.cores - 1)
-    elif limit == REDIS:
-        delayed_us = each.redis_us * max(0.0, wanting / size.redis_primaries - 1)
+    if limit == REDIS:
+        waiting = (size.api_processes + _lanes(size)[1]) / size.redis_primaries
+        delayed_us = costs.decision_in(batch_size).redis_us * max(0.0, waiting - 1)
     return costs.batch_cycle_us(batch_size) + batch_size * delayed_us
 
 

@@ -79,10 +79,10 @@ class TestEndToEnd:
         cycle = COSTS.batch_cycle_us(found.batch_size)
         assert found.batch_size == pytest.approx(found.per_second * cycle / 1e6, rel=0.01)
 
-    def test_batches_grow_where_everybody_wants_the_same_cores(self):
-        calm = model.end_to_end(COSTS, Size(cores=2, api_processes=2, clients=1))
-        crowded = model.end_to_end(COSTS, Size(cores=2, api_processes=16, clients=1))
-        assert calm.limit.resource == crowded.limit.resource == model.CORES
+    def test_batches_grow_where_everybody_queues_for_redis(self):
+        calm = model.end_to_end(COSTS, Size(cores=64, api_processes=16, workers=8, busy_partitions=8))
+        crowded = model.end_to_end(COSTS, Size(cores=64, api_processes=64, workers=8, busy_partitions=8))
+        assert calm.limit.resource == crowded.limit.resource == model.REDIS
         assert crowded.batch_size > calm.batch_size
 
     def test_pays_for_small_batches(self):
