@@ -4,9 +4,7 @@ import os
 import platform
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +14,13 @@ from sqlalchemy import text
 from scripts.benches.figures import median
 from scripts.benches.fill import fill_here
 from scripts.benches.installation import Installation
-from scripts.benches.processes import BenchError, CpuMeter, Process, family
+from scripts.benches.processes import BenchError, CpuMeter, family
 from scripts.benches.web import Web
+from scripts.capacity.calibration import Sample, split
+from scripts.capacity.model import Demand
 from scripts.simulation.costs import Calibration, Costs, now
 from scripts.simulation.open_load import Answers, Call, send_apart
+from scripts.simulation.others import Others
 from shared.db import transaction
 
 REQUESTS: Final = 2_000
@@ -35,43 +36,48 @@ select count(distinct decided_at) from decisions where event_id = :event_id and 
 """
 _DECIDED: Final = "select job_id, user_id from decisions where event_id = :event_id and arrival is not null"
 
-Micros = dict[str, float]  # resource → µs of CPU
-
 
 def calibrate(installation: Installation, *, requests: int = REQUESTS) -> Calibration:
     """The costs of this machine as it is now. Some 30 s; leaves nothing waiting."""
     user_ids = installation.make_users(requests)
     tokens = dict(zip(user_ids, installation.make_tokens(requests), strict=True))
-    booked, refused = installation.make_event(requests), installation.make_event(1)
-    installation.settings = replace(installation.settings, sold_out_door=True)
-    with installation.web() as web:
-        accept, client = _measure_calls(installation, web, _bookings(booked, list(tokens.values())), 202)
+    booked, none, few, mixed = (installation.make_event(seats) for seats in (requests, 1, 1, requests))
+    small = user_ids[: SMALL_BATCHES * SMALL_BATCH]
+    with installation.web(sold_out_door=True) as web, Others([]) as others:
+        accept = _measure_calls(installation, web, _bookings(booked, list(tokens.values())), 202)
         all_booked = _measure_batches(installation, booked, requests)
-        fill_here(installation.settings, refused, user_ids)
-        none_booked = _measure_batches(installation, refused, requests)
-        small = installation.make_event(1)
-        fill_here(installation.settings, small, user_ids[: SMALL_BATCHES * SMALL_BATCH])
-        count = min(requests, SMALL_BATCHES * SMALL_BATCH)
-        in_small = _measure_batches(installation, small, count, batch_max=SMALL_BATCH)
-        refuse, _ = _measure_calls(installation, web, _bookings(refused, list(tokens.values())), 409)
-        poll, _ = _measure_calls(installation, web, _polls(installation, booked, tokens), 200)
-        look, _ = _measure_calls(installation, web, [Call(path=f"/api/events/{booked}")] * requests, 200)
+        fill_here(installation.settings, none, user_ids)
+        none_booked = _measure_batches(installation, none, requests)
+        fill_here(installation.settings, few, small)
+        in_small = _measure_batches(installation, few, len(small), batch_max=SMALL_BATCH)
+        with installation.worker() as worker:
+            beside = _measure_calls(installation, web, _bookings(mixed, list(tokens.values())), 202)
+            installation.wait_decided(worker, mixed, requests)
+        refuse = _measure_calls(installation, web, _bookings(none, list(tokens.values())), 409)
+        poll = _measure_calls(installation, web, _polls(installation, booked, tokens), 200)
+        look = _measure_calls(installation, web, [Call(path=f"/api/events/{booked}")] * requests, 200)
     sync, trip = _sync_micros(installation.laboratory.folder), _round_trip_micros(installation.redis)
+    decision, batch = split(in_small, none_booked)
     costs = Costs(
-        accept_api=accept["API"],
-        accept_redis=accept["Redis"],
-        refuse_api=refuse["API"],
-        refuse_redis=refuse["Redis"],
-        poll_api=poll["API"],
-        poll_redis=poll["Redis"],
-        look_api=look["API"],
-        client=client,
-        redis_wait=sync,
-        batch_wait=sync + _TRIPS_A_BATCH * trip,
-        round_trip=trip,
-        **_batch_costs(all_booked, none_booked, in_small),
+        accept=accept,
+        refuse=refuse,
+        poll=poll,
+        look=look,
+        batch=replace(batch, wait_us=sync + _TRIPS_A_BATCH * trip),
+        decision=decision,
+        booking=_more(all_booked, none_booked),
+        sync_us=sync,
+        round_trip_us=trip,
     )
-    return Calibration(costs=costs, machine=machine(), cores=os.cpu_count() or 1, measured_at=now())
+    # Each was measured alone. Beside each other they are in each other's way: caches, the other half of a core.
+    crowded = max(beside.api_us / accept.api_us, 1.0)
+    return Calibration(
+        costs=costs.times(crowded),
+        machine=machine(),
+        cores=os.cpu_count() or 1,
+        work_us=others.work_us,
+        measured_at=now(),
+    )
 
 
 def machine() -> str:
@@ -91,15 +97,13 @@ def _polls(installation: Installation, event_id: int, tokens: dict[int, str]) ->
     return [Call(path=f"/api/bookings/status/{job_id}", token=tokens[user_id]) for job_id, user_id in rows]
 
 
-def _measure_calls(
-    installation: Installation, web: Web, calls: list[Call], status: int
-) -> tuple[Micros, float]:
-    """CPU a call of API and Redis, and of the client. Raises BenchError unless every answer has the status."""
-    meter = CpuMeter({"API": web.process.pids, "Redis": installation.redis_server.pids})
+def _measure_calls(installation: Installation, web: Web, calls: list[Call], status: int) -> Demand:
+    """CPU a call. Raises BenchError unless every answer has the status."""
+    meter = CpuMeter({"api_us": web.process.pids, "redis_us": installation.redis_server.pids})
     answers = send_apart(web.port, calls)
     micros = meter.micros_each(len(calls))
     _check(answers, status)
-    return micros, 1e6 * answers.cpu_seconds / len(calls)
+    return Demand(**micros, client_us=1e6 * answers.cpu_seconds / len(calls))
 
 
 def _check(answers: Answers, status: int) -> None:
@@ -108,63 +112,33 @@ def _check(answers: Answers, status: int) -> None:
         raise BenchError(f"answers {others} instead of {status}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Batches:
-    """How a full line was worked off: CPU a batch by resource, and requests a batch."""
-
-    micros: Micros
-    size: float
-
-
 def _measure_batches(
     installation: Installation, event_id: int, count: int, *, batch_max: int | None = None
-) -> _Batches:
-    """The line is full before the worker starts; what it uses before it decides is not counted."""
+) -> Sample:
+    """CPU a decision. The line is full before the worker starts; what it uses before it decides is not counted."""
     laboratory = installation.laboratory
-    with _worker(installation, batch_max) as worker:
+    changes = {} if batch_max is None else {"batch_max": batch_max}
+    with installation.worker(**changes) as worker:
         installation.wait_decided(worker, event_id, 1)
         before = installation.count_decided(event_id)
         meter = CpuMeter(
             {
-                "worker": worker.pids,
-                "postgres": family(laboratory.postgres.pids),
-                "redis": installation.redis_server.pids,
+                "worker_us": worker.pids,
+                "postgres_us": family(laboratory.postgres.pids),
+                "redis_us": installation.redis_server.pids,
             }
         )
         installation.wait_decided(worker, event_id, count)
         micros = meter.micros_each(max(count - before, 1))
     with transaction(installation.engine) as session:
         batches = session.execute(text(_BATCHES), {"event_id": event_id}).scalar_one()
-    size = count / batches
-    return _Batches(micros={name: each * size for name, each in micros.items()}, size=size)
+    return Sample(count / batches, Demand(**micros))
 
 
-@contextmanager
-def _worker(installation: Installation, batch_max: int | None) -> Iterator[Process]:
-    """A booking worker, for once with another size of batch."""
-    settings = installation.settings
-    if batch_max is not None:
-        installation.settings = replace(settings, batch_max=batch_max)
-    try:
-        with installation.worker() as worker:
-            yield worker
-    finally:
-        installation.settings = settings
-
-
-def _batch_costs(all_booked: _Batches, none_booked: _Batches, in_small: _Batches) -> dict[str, float]:
-    """What a batch costs whatever its size, what each of its requests does, and what a confirmed one does on top: by
-    the difference between large and small batches, and between batches in which all and none are confirmed.
-    """
-    costs = {}
-    for name in ("worker", "postgres", "redis"):
-        large, small = none_booked.micros[name], in_small.micros[name]
-        each = max((large - small) / max(none_booked.size - in_small.size, 1), 0.0)
-        each = min(each, small / in_small.size)
-        costs[f"decide_{name}"] = each
-        costs[f"batch_{name}"] = small - each * in_small.size
-        costs[f"book_{name}"] = max(all_booked.micros[name] / all_booked.size - large / none_booked.size, 0.0)
-    return costs
+def _more(all_booked: Sample, none_booked: Sample) -> Demand:
+    """What a confirmed request takes on top of one that is not."""
+    difference = all_booked.each.plus(none_booked.each, times=-1)
+    return Demand(**{part.name: max(getattr(difference, part.name), 0.0) for part in fields(Demand)})
 
 
 def _sync_micros(folder: Path) -> float:

@@ -1,11 +1,13 @@
 """What each step costs: measured on this machine, or documented figures of a named one."""
 
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
+
+from scripts.capacity.model import Demand
 
 FILE: Final = "simulation.json"
 _VERSION: Final = 1
@@ -13,41 +15,46 @@ _VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """Microseconds of CPU, by operation and resource; the last four are not CPU of a server.
+    """What one operation takes of each resource. `batch` is once a batch, `decision` each request of it, `booking` on
+    top for each that is confirmed; what is worker's and PostgreSQL's is worked off one after the other.
 
-    `batch_…` once a batch, `decide_…` each request of it, `book_…` on top for each that is confirmed. A batch's share
-    of PostgreSQL and worker is worked off one after the other.
+    `sync_us`: Redis waits for its disk, once for all that it heard since the last time. `round_trip_us`: a message from
+    one process of the machine to another, and its answer.
     """
 
-    accept_api: float
-    accept_redis: float
-    refuse_api: float
-    refuse_redis: float
-    poll_api: float
-    poll_redis: float
-    look_api: float
-    batch_worker: float
-    batch_postgres: float
-    batch_redis: float
-    decide_worker: float
-    decide_postgres: float
-    decide_redis: float
-    book_worker: float
-    book_postgres: float
-    book_redis: float
-    client: float  # a request sent and answered, where the load comes from the same machine
-    batch_wait: float  # a batch waits: for PostgreSQL's disk, and to be woken
-    redis_wait: float  # Redis waits for its disk, once for all that it heard since the last time
-    round_trip: float  # between processes of one machine: until the other is woken, and back
+    accept: Demand
+    refuse: Demand
+    poll: Demand
+    look: Demand
+    batch: Demand
+    decision: Demand
+    booking: Demand
+    sync_us: float
+    round_trip_us: float
+
+    def times(self, factor: float) -> "Costs":
+        """The same with every CPU time multiplied; waits stay."""
+        demands = {name: _times(getattr(self, name), factor) for name in _DEMANDS}
+        return Costs(**demands, sync_us=self.sync_us, round_trip_us=self.round_trip_us)
+
+
+_DEMANDS: Final = ("accept", "refuse", "poll", "look", "batch", "decision", "booking")
+
+
+def _times(demand: Demand, factor: float) -> Demand:
+    return replace(Demand().plus(demand, times=factor), wait_us=demand.wait_us)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Costs, where they come from, and the cores of that machine."""
+    """Costs, where they come from, and the cores of that machine. `work_us`: what a piece of work that is always the
+    same took meanwhile, see `others.py`; 0 where nobody knows.
+    """
 
     costs: Costs
     machine: str
     cores: int
+    work_us: float = 0.0
     measured_at: float | None = None  # Unix seconds; None: the documented figures
 
     def source(self, now: float) -> str:
@@ -81,17 +88,25 @@ def find(folder: Path) -> Calibration | None:
         document = orjson.loads(path.read_bytes())
         if document["version"] != _VERSION:
             return None
-        found = {name: float(document["costs"][name]) for name in (field.name for field in fields(Costs))}
         return Calibration(
-            costs=Costs(**found),
+            costs=_costs(document["costs"]),
             machine=str(document["machine"]),
             cores=int(document["cores"]),
+            work_us=float(document["work_us"]),
             measured_at=float(document["measured_at"]),
         )
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} cannot be read ({error!r}); measure again with --calibrate") from None
+
+
+def _costs(document: dict[str, Any]) -> Costs:
+    parts = [part.name for part in fields(Demand)]
+    demands = {name: Demand(**{part: float(document[name][part]) for part in parts}) for name in _DEMANDS}
+    return Costs(
+        **demands, sync_us=float(document["sync_us"]), round_trip_us=float(document["round_trip_us"])
+    )
 
 
 def find_or_documented(folder: Path) -> Calibration:
@@ -116,25 +131,14 @@ DOCUMENTED: Final = Calibration(
     machine="2 cores, Linux 6.18, Python 3.11 (November 2026)",
     cores=2,
     costs=Costs(
-        accept_api=866,
-        accept_redis=106,
-        refuse_api=700,
-        refuse_redis=60,
-        poll_api=500,
-        poll_redis=40,
-        look_api=450,
-        batch_worker=1500,
-        batch_postgres=1500,
-        batch_redis=300,
-        decide_worker=55,
-        decide_postgres=30,
-        decide_redis=50,
-        book_worker=10,
-        book_postgres=20,
-        book_redis=0,
-        client=40,
-        batch_wait=1500,
-        redis_wait=300,
-        round_trip=100,
+        accept=Demand(api_us=866, redis_us=106, client_us=100),
+        refuse=Demand(api_us=700, redis_us=60, client_us=100),
+        poll=Demand(api_us=500, redis_us=40, client_us=100),
+        look=Demand(api_us=430, client_us=100),
+        batch=Demand(worker_us=1_500, postgres_us=1_900, redis_us=700, wait_us=700),
+        decision=Demand(worker_us=35, postgres_us=15, redis_us=25),
+        booking=Demand(worker_us=14, postgres_us=15, redis_us=0),
+        sync_us=450,
+        round_trip_us=32,
     ),
 )

@@ -1,4 +1,4 @@
-"""Who else wants the cores of this machine while something is measured on it."""
+"""What else goes on on this machine while something is measured: who wants its cores, and how fast they are."""
 
 import os
 import threading
@@ -7,22 +7,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import orjson
+
 from scripts.benches.processes import family
 from scripts.simulation.scenario import OTHERS_SECONDS
 
 _SAMPLE_SECONDS: Final = 0.4  # a look reads a line of every process there is: some 10 ms
+_WORK_TIMES: Final = 10
+_WORK: Final = {f"name {index}": [index, str(index), {"at": index / 7}] for index in range(300)}
 _AUTOGROUP: Final = Path("/proc/sys/kernel/sched_autogroup_enabled")
 
 
 class Others:
-    """Samples until the block ends how many wanted a core: programs, or whole terminals' worth of them where the kernel
-    shares cores between those, that are neither these processes nor their children nor this one's.
+    """Samples until the block ends.
+
+    How many wanted a core: programs, or whole terminals' worth of them where the kernel shares cores between those,
+    that are neither these processes nor their children nor this one's. And how much CPU a piece of work takes that is
+    always the same: more while the other half of a core and its caches are somebody else's.
     """
 
     def __init__(self, pids: Sequence[int]) -> None:
         self._roots = [*pids, os.getpid()]
         self._by_session = _AUTOGROUP.exists() and _AUTOGROUP.read_text().strip() == "1"
         self._seen: list[tuple[float, int]] = []
+        self._work_us: list[float] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -44,9 +52,15 @@ class Others:
                 found[step].append(count)
         return tuple(round(sum(counts) / len(counts), 2) if counts else 0.0 for counts in found)
 
+    @property
+    def work_us(self) -> float:
+        """What the piece of work took, on average."""
+        return sum(self._work_us) / len(self._work_us) if self._work_us else _work()
+
     def _watch(self) -> None:
         while not self._stop.wait(_SAMPLE_SECONDS):
             self._seen.append((time.time(), self._look()))
+            self._work_us.append(_work())
 
     def _look(self) -> int:
         own = set(family(self._roots))
@@ -63,6 +77,14 @@ class Others:
         if self._by_session:
             return len({session for _, session in wanting} - sessions)
         return len(wanting)
+
+
+def _work() -> float:
+    """µs of CPU for reading and writing a document over and over, as a server does."""
+    began = time.thread_time()
+    for _ in range(_WORK_TIMES):
+        orjson.loads(orjson.dumps(_WORK))
+    return 1e6 * (time.thread_time() - began)
 
 
 def _state_and_session(folder: Path) -> tuple[str, int]:

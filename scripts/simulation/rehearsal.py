@@ -40,12 +40,15 @@ _COUNT: Final = "select coalesce(sum(last_arrival), 0) from events where id = an
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What people met; `cpu`: seconds of CPU by resource; `others`: how many other programs wanted a core meanwhile."""
+    """What people met; `cpu`: seconds of CPU by resource; `others`: how many other programs wanted a core
+    meanwhile; `work_us`: what a piece of work took that is always the same.
+    """
 
     people: People
     seats_left: int
     cpu: dict[str, float]
     others: tuple[float, ...]
+    work_us: float
 
 
 def fitted(scenario: Scenario) -> Scenario:
@@ -69,17 +72,16 @@ def fitted(scenario: Scenario) -> Scenario:
 
 def rehearse(installation: Installation, scenario: Scenario, measurement: Measurement) -> Rehearsal:
     """Holds the sale. Notes in `measurement` whoever got no answer or no decision."""
-    installation.settings = replace(
-        installation.settings,
-        web_processes=scenario.api,
-        sold_out_door=scenario.sold_out_door,
-        batch_max=scenario.batch_max,
-    )
     tokens = installation.make_tokens(scenario.people)
     user_ids = installation.make_users(scenario.people)
     with ExitStack() as stack:
-        web = stack.enter_context(installation.web())
-        workers = [stack.enter_context(installation.worker()) for _ in range(scenario.workers)]
+        web = stack.enter_context(
+            installation.web(web_processes=scenario.api, sold_out_door=scenario.sold_out_door)
+        )
+        workers = [
+            stack.enter_context(installation.worker(batch_max=scenario.batch_max))
+            for _ in range(scenario.workers)
+        ]
         _wait_for_claims(installation, workers)
         web.warm_up(installation.make_event(_WARM_UP), tokens[:_WARM_UP])
         event_ids = [installation.make_event(max(seats, 1)) for seats in scenario.seats_by_event]
@@ -104,7 +106,7 @@ def rehearse(installation: Installation, scenario: Scenario, measurement: Measur
             time.sleep(0.2)  # the last message may still be on its way
         people = _people(installation, event_ids, user_ids, dues, answers, told, measurement)
     booked = sum(people.ends[i] == CONFIRMED and calls[i].tickets for i in range(len(calls)))
-    return Rehearsal(people, scenario.seats - booked, cpu, others.steps(answers.started_at))
+    return Rehearsal(people, scenario.seats - booked, cpu, others.steps(answers.started_at), others.work_us)
 
 
 def _calls(scenario: Scenario, event_ids: list[int], tokens: list[str]) -> list[Call]:

@@ -47,6 +47,7 @@ def simulate(scenario: Scenario, costs: Costs) -> Sale:
 class _Simulation:
     def __init__(self, scenario: Scenario, costs: Costs, pressed: list[float]) -> None:
         self._scenario, self._costs = scenario, costs
+        self._accept_seconds, self._refuse_seconds = costs.accept.api_us / 1e6, costs.refuse.api_us / 1e6
         self._clock = Clock(scenario.cores)
         self._chance = random.Random(f"{scenario.seed} chance")  # noqa: S311 - a simulation, no secret
         self._people = People(pressed)
@@ -118,7 +119,7 @@ class _Simulation:
     def _press(self, person: int) -> None:
         self._requests += 1
         if self._scenario.client:
-            self._client.submit(lambda _: self._costs.client / 1e6, self._sent, person)
+            self._client.submit(lambda _: self._costs.accept.client_us / 1e6, self._sent, person)
         else:
             self._sent(0, person)
 
@@ -135,11 +136,11 @@ class _Simulation:
 
     def _look(self) -> None:
         self._requests += 1
-        self._api.submit(lambda _: self._costs.look_api / 1e6, _nothing)
+        self._api.submit(lambda _: self._costs.look.api_us / 1e6, _nothing)
 
     def _poll(self, person: int) -> None:
         self._requests += 1
-        self._api.submit(lambda _: self._costs.poll_api / 1e6, self._polled, person)
+        self._api.submit(lambda _: self._costs.poll.api_us / 1e6, self._polled, person)
 
     # -- the API and the accept script ----------------------------------------------------------------------------
 
@@ -154,7 +155,7 @@ class _Simulation:
         if message == REFRESH_READS_AT:
             gone = frozenset(self._gone)
         if message + 1 < REFRESH_MESSAGES:
-            self._clock.after(self._costs.round_trip / 1e6, self._refresh, process, message + 1, gone)
+            self._clock.after(self._costs.round_trip_us / 1e6, self._refresh, process, message + 1, gone)
             return
         self._known_gone[process] = gone
         if self._undone:
@@ -164,16 +165,16 @@ class _Simulation:
         return BEFORE_REDIS * self._answer_seconds(self._is_closed(process, self._events[person]))
 
     def _answer_seconds(self, refused: bool) -> float:  # noqa: FBT001 - which of two costs
-        return (self._costs.refuse_api if refused else self._costs.accept_api) / 1e6
+        return self._refuse_seconds if refused else self._accept_seconds
 
     def _asked(self, process: int, person: int) -> None:
         event = self._events[person]
         if self._is_closed(process, event):
-            self._redis.submit(self._costs.refuse_redis / 1e6, False, self._answer, person, DOOR)
+            self._redis.submit(self._costs.refuse.redis_us / 1e6, False, self._answer, person, DOOR)
         elif self._undecided[event] >= self._scenario.event_undecided_max:
-            self._redis.submit(self._costs.refuse_redis / 1e6, False, self._answer, person, LINE_FULL)
+            self._redis.submit(self._costs.refuse.redis_us / 1e6, False, self._answer, person, LINE_FULL)
         else:
-            self._redis.submit(self._costs.accept_redis / 1e6, True, self._accepted, person)
+            self._redis.submit(self._costs.accept.redis_us / 1e6, True, self._accepted, person)
 
     def _answer(self, person: int, end: str) -> None:
         """The second part of the API's work; `end` is empty for a 202."""
@@ -212,7 +213,7 @@ class _Simulation:
         return min(max(ahead / rate if rate else 0.0, 1.0), RETRY_AFTER_MAX)
 
     def _polled(self, _process: int, person: int) -> None:
-        self._redis.submit(self._costs.poll_redis / 1e6, False, self._told_where, person)
+        self._redis.submit(self._costs.poll.redis_us / 1e6, False, self._told_where, person)
 
     def _told_where(self, person: int) -> None:
         if isnan(self._people.decided[person]):

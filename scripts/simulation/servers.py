@@ -45,7 +45,7 @@ class RedisServer:
     """Hears everybody who spoke meanwhile, works all of it off, syncs its file once, then answers all."""
 
     def __init__(self, clock: Clock, costs: Costs) -> None:
-        self._clock, self._wait_seconds = clock, costs.redis_wait / 1e6
+        self._clock, self._wait_seconds = clock, costs.sync_us / 1e6
         self._heard: list[tuple[float, bool, Call, tuple[Any, ...]]] = []
         self._busy = False
         self.usage = Usage()
@@ -109,7 +109,7 @@ class Worker:
         """The bell: there is work."""
         if self._asleep:
             self._asleep = False
-            self._clock.after(self._costs.round_trip / 1e6, self._round)
+            self._clock.after(self._costs.round_trip_us / 1e6, self._round)
 
     def _round(self) -> None:
         if self._ready:
@@ -128,21 +128,25 @@ class Worker:
     def _take(self, partition: int) -> None:
         # Half of what a batch costs Redis is taking, half replying.
         count = min(len(self._lines[partition]), self._batch_max)
-        seconds = (self._costs.batch_redis + count * self._costs.decide_redis) / 2e6
+        seconds = (self._costs.batch.redis_us + count * self._costs.decision.redis_us) / 2e6
         self._redis.submit(seconds, True, self._taken, partition, count, self._clock.now)
 
     def _taken(self, partition: int, count: int, began: float) -> None:
         line = self._lines[partition]
         persons = [line.popleft() for _ in range(count)]
-        self._clock.after(self._costs.batch_wait / 1e6, self._write, partition, persons, began)
+        self._clock.after(self._costs.batch.wait_us / 1e6, self._write, partition, persons, began)
 
     def _write(self, partition: int, persons: list[int], began: float) -> None:
         confirmed, costs = self._decide(persons), self._costs
         worker = (
-            costs.batch_worker + len(persons) * costs.decide_worker + confirmed * costs.book_worker
+            costs.batch.worker_us
+            + len(persons) * costs.decision.worker_us
+            + confirmed * costs.booking.worker_us
         ) / 1e6
         postgres = (
-            costs.batch_postgres + len(persons) * costs.decide_postgres + confirmed * costs.book_postgres
+            costs.batch.postgres_us
+            + len(persons) * costs.decision.postgres_us
+            + confirmed * costs.booking.postgres_us
         ) / 1e6
         self.usage.cpu += worker
         self.postgres.cpu += postgres
@@ -154,7 +158,9 @@ class Worker:
         now, costs = self._clock.now, self._costs
         self.postgres.note(now - postgres, now)
         seconds = (
-            costs.batch_redis + len(persons) * costs.decide_redis + 2 * confirmed * costs.book_redis
+            costs.batch.redis_us
+            + len(persons) * costs.decision.redis_us
+            + 2 * confirmed * costs.booking.redis_us
         ) / 2e6
         self._redis.submit(seconds, True, self._replied, partition, persons, began)
 

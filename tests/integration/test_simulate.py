@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from scripts import simulate
 from scripts.benches.installation import Laboratory
 from scripts.benches.processes import BenchError
+from scripts.capacity.model import Demand
 from scripts.simulation import costs
 from scripts.simulation.costs import DOCUMENTED, Calibration
 
@@ -104,7 +105,7 @@ class TestTheCosts:
     def test_are_those_that_were_measured_here(
         self, report: Callable[..., dict[str, Any]], tmp_path: Path
     ) -> None:
-        slow = replace(DOCUMENTED.costs, accept_api=50_000.0)
+        slow = replace(DOCUMENTED.costs, accept=Demand(api_us=50_000.0))
         measured = Calibration(costs=slow, machine="an abacus", cores=3, measured_at=costs.now() - 2 * 86_400)
         costs.save(measured, tmp_path / "data")
         document = report("--people", 10, "--seconds", 10)
@@ -174,8 +175,8 @@ class TestVerifying:
                 assert row["error"] == pytest.approx(row["predicted"] / row["measured"] - 1, abs=1e-3)
         measured = costs.find(tmp_path / "data")
         assert measured is not None
-        assert min(orjson.loads(orjson.dumps(measured.document()))["costs"].values()) >= 0
-        assert measured.costs.accept_api > 50
+        assert measured.costs.accept.api_us > 50
+        assert 0 < measured.costs.decision.worker_us < measured.costs.batch.worker_us
 
     def test_that_cannot_be_measured_says_why(self, invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail() -> Laboratory:
