@@ -4,8 +4,7 @@ import os
 import platform
 import secrets
 import time
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import fields
 from typing import Final
 
 from redis import Redis
@@ -20,16 +19,13 @@ from scripts.capacity.calibration import Sample, split
 from scripts.capacity.model import Demand
 from scripts.simulation.costs import Calibration, Costs, now
 from scripts.simulation.open_load import Answers, Call, send_apart
-from scripts.simulation.others import Others
+from scripts.simulation.others import Others, sync
 from shared.db import transaction
 
 REQUESTS: Final = 2_000
 SMALL_BATCH: Final = 4
 SMALL_BATCHES: Final = 100
-# A batch waits for PostgreSQL's disk once, and for an answer of a server about so often.
-_TRIPS_A_BATCH: Final = 8
-_SYNCS: Final = 200
-_RECORD_BYTES: Final = 1_000  # of the append-only file a request, roughly
+_TRIES: Final = 200
 
 _BATCHES: Final = """
 select count(distinct decided_at) from decisions where event_id = :event_id and arrival is not null
@@ -42,8 +38,9 @@ def calibrate(installation: Installation, *, requests: int = REQUESTS) -> Calibr
     user_ids = installation.make_users(requests)
     tokens = dict(zip(user_ids, installation.make_tokens(requests), strict=True))
     booked, none, few, mixed = (installation.make_event(seats) for seats in (requests, 1, 1, requests))
+    folder = installation.laboratory.folder
     small = user_ids[: SMALL_BATCHES * SMALL_BATCH]
-    with installation.web(sold_out_door=True) as web, Others([]) as others:
+    with installation.web(sold_out_door=True) as web, Others([], folder) as others:
         accept = _measure_calls(installation, web, _bookings(booked, list(tokens.values())), 202)
         all_booked = _measure_batches(installation, booked, requests)
         fill_here(installation.settings, none, user_ids)
@@ -56,26 +53,27 @@ def calibrate(installation: Installation, *, requests: int = REQUESTS) -> Calibr
         refuse = _measure_calls(installation, web, _bookings(none, list(tokens.values())), 409)
         poll = _measure_calls(installation, web, _polls(installation, booked, tokens), 200)
         look = _measure_calls(installation, web, [Call(path=f"/api/events/{booked}")] * requests, 200)
-    sync, trip = _sync_micros(installation.laboratory.folder), _round_trip_micros(installation.redis)
+        wait = median([sync(folder / "sync") for _ in range(_TRIES)])
+    trip = _round_trip_micros(installation.redis)
     decision, batch = split(in_small, none_booked)
     costs = Costs(
         accept=accept,
         refuse=refuse,
         poll=poll,
         look=look,
-        batch=replace(batch, wait_us=sync + _TRIPS_A_BATCH * trip),
+        batch=batch,
         decision=decision,
         booking=_more(all_booked, none_booked),
-        sync_us=sync,
+        sync_us=wait,
         round_trip_us=trip,
     )
     # Each was measured alone. Beside each other they are in each other's way: caches, the other half of a core.
     crowded = max(beside.api_us / accept.api_us, 1.0)
     return Calibration(
-        costs=costs.times(crowded),
+        costs=costs.times(crowded).with_disk(wait),
         machine=machine(),
         cores=os.cpu_count() or 1,
-        work_us=others.work_us,
+        work_us=others.found(0.0).work_us,
         measured_at=now(),
     )
 
@@ -141,24 +139,10 @@ def _more(all_booked: Sample, none_booked: Sample) -> Demand:
     return Demand(**{part.name: max(getattr(difference, part.name), 0.0) for part in fields(Demand)})
 
 
-def _sync_micros(folder: Path) -> float:
-    """How long the disk takes for what Redis writes at a time, median."""
-    path = folder / "sync"
-    took = []
-    with path.open("ab", buffering=0) as file:
-        for _ in range(_SYNCS):
-            file.write(bytes(_RECORD_BYTES))
-            began = time.perf_counter()
-            os.fdatasync(file.fileno())
-            took.append(time.perf_counter() - began)
-    path.unlink()
-    return 1e6 * median(took)
-
-
 def _round_trip_micros(redis: "Redis") -> float:
     """Between two processes and back, median."""
     took = []
-    for _ in range(_SYNCS):
+    for _ in range(_TRIES):
         began = time.perf_counter()
         redis.ping()
         took.append(time.perf_counter() - began)

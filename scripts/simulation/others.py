@@ -4,18 +4,32 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import orjson
 
+from scripts.benches.figures import median
 from scripts.benches.processes import family
 from scripts.simulation.scenario import OTHERS_SECONDS
 
 _SAMPLE_SECONDS: Final = 0.4  # a look reads a line of every process there is: some 10 ms
 _WORK_TIMES: Final = 10
 _WORK: Final = {f"name {index}": [index, str(index), {"at": index / 7}] for index in range(300)}
+_RECORD_BYTES: Final = 1_000
 _AUTOGROUP: Final = Path("/proc/sys/kernel/sched_autogroup_enabled")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """`others`: how many others wanted a core, on average in each step of OTHERS_SECONDS. `work_us`: the CPU of a piece
+    of work that is always the same, on average. `sync_us`: how long the disk took, median.
+    """
+
+    others: tuple[float, ...]
+    work_us: float
+    sync_us: float
 
 
 class Others:
@@ -23,14 +37,17 @@ class Others:
 
     How many wanted a core: programs, or whole terminals' worth of them where the kernel shares cores between those,
     that are neither these processes nor their children nor this one's. And how much CPU a piece of work takes that is
-    always the same: more while the other half of a core and its caches are somebody else's.
+    always the same: more while the other half of a core and its caches are somebody else's. And how long the disk takes
+    for what Redis writes at a time, in `folder`.
     """
 
-    def __init__(self, pids: Sequence[int]) -> None:
+    def __init__(self, pids: Sequence[int], folder: Path) -> None:
+        self._file = folder / "sync"
         self._roots = [*pids, os.getpid()]
         self._by_session = _AUTOGROUP.exists() and _AUTOGROUP.read_text().strip() == "1"
         self._seen: list[tuple[float, int]] = []
         self._work_us: list[float] = []
+        self._sync_us: list[float] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -42,8 +59,7 @@ class Others:
         self._stop.set()
         self._thread.join()
 
-    def steps(self, began: float) -> tuple[float, ...]:
-        """How many on average in each step since `began`, by the wall clock; the last one goes on."""
+    def _steps(self, began: float) -> tuple[float, ...]:
         found: list[list[int]] = []
         for at, count in self._seen:
             step = int((at - began) / OTHERS_SECONDS)
@@ -52,15 +68,19 @@ class Others:
                 found[step].append(count)
         return tuple(round(sum(counts) / len(counts), 2) if counts else 0.0 for counts in found)
 
-    @property
-    def work_us(self) -> float:
-        """What the piece of work took, on average."""
-        return sum(self._work_us) / len(self._work_us) if self._work_us else _work()
+    def found(self, began: float) -> Surroundings:
+        """What was seen since `began`, by the wall clock."""
+        return Surroundings(
+            others=self._steps(began),
+            work_us=sum(self._work_us) / len(self._work_us) if self._work_us else _work(),
+            sync_us=median(self._sync_us or [sync(self._file)]),
+        )
 
     def _watch(self) -> None:
         while not self._stop.wait(_SAMPLE_SECONDS):
             self._seen.append((time.time(), self._look()))
             self._work_us.append(_work())
+            self._sync_us.append(sync(self._file))
 
     def _look(self) -> int:
         own = set(family(self._roots))
@@ -85,6 +105,15 @@ def _work() -> float:
     for _ in range(_WORK_TIMES):
         orjson.loads(orjson.dumps(_WORK))
     return 1e6 * (time.thread_time() - began)
+
+
+def sync(path: Path) -> float:
+    """µs until so much as a request writes into Redis' file is on the disk."""
+    with path.open("ab", buffering=0) as file:
+        file.write(bytes(_RECORD_BYTES))
+        began = time.perf_counter()
+        os.fdatasync(file.fileno())
+        return 1e6 * (time.perf_counter() - began)
 
 
 def _state_and_session(folder: Path) -> tuple[str, int]:

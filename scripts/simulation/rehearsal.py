@@ -16,7 +16,7 @@ from scripts.benches.installation import Installation
 from scripts.benches.processes import CpuMeter, Process
 from scripts.simulation.arrivals import press_times
 from scripts.simulation.open_load import CONNECTIONS, Answers, Call, send_apart
-from scripts.simulation.others import Others
+from scripts.simulation.others import Others, Surroundings
 from scripts.simulation.people import CONFIRMED, DOOR, NOT_ENOUGH_LEFT, SOLD_OUT, People
 from scripts.simulation.scenario import Scenario
 from shared.db import transaction
@@ -40,15 +40,12 @@ _COUNT: Final = "select coalesce(sum(last_arrival), 0) from events where id = an
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What people met; `cpu`: seconds of CPU by resource; `others`: how many other programs wanted a core
-    meanwhile; `work_us`: what a piece of work took that is always the same.
-    """
+    """What people met; `cpu`: seconds of CPU by resource; and what else went on."""
 
     people: People
     seats_left: int
     cpu: dict[str, float]
-    others: tuple[float, ...]
-    work_us: float
+    surroundings: Surroundings
 
 
 def fitted(scenario: Scenario) -> Scenario:
@@ -72,6 +69,7 @@ def fitted(scenario: Scenario) -> Scenario:
 
 def rehearse(installation: Installation, scenario: Scenario, measurement: Measurement) -> Rehearsal:
     """Holds the sale. Notes in `measurement` whoever got no answer or no decision."""
+    folder = installation.laboratory.folder
     tokens = installation.make_tokens(scenario.people)
     user_ids = installation.make_users(scenario.people)
     with ExitStack() as stack:
@@ -94,7 +92,7 @@ def rehearse(installation: Installation, scenario: Scenario, measurement: Measur
             "PostgreSQL": installation.laboratory.postgres.pids,
         }
         own, meter = [pid for pids in groups.values() for pid in pids], CpuMeter(groups)
-        with _told_times(installation) as told, Others(own) as others:
+        with _told_times(installation) as told, Others(own, folder) as others:
             answers = send_apart(web.port, calls, dues)
             accepted = answers.statuses.count(202)
             workers[0].wait_until(
@@ -106,7 +104,7 @@ def rehearse(installation: Installation, scenario: Scenario, measurement: Measur
             time.sleep(0.2)  # the last message may still be on its way
         people = _people(installation, event_ids, user_ids, dues, answers, told, measurement)
     booked = sum(people.ends[i] == CONFIRMED and calls[i].tickets for i in range(len(calls)))
-    return Rehearsal(people, scenario.seats - booked, cpu, others.steps(answers.started_at), others.work_us)
+    return Rehearsal(people, scenario.seats - booked, cpu, others.found(answers.started_at))
 
 
 def _calls(scenario: Scenario, event_ids: list[int], tokens: list[str]) -> list[Call]:

@@ -22,14 +22,15 @@ from scripts.simulation.summary import cpu_seconds, summarise
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verification:
-    """Predicted against measured. `slower`: how many times the CPU of when costs were measured the same work took.
-    `violations` are broken promises, each one sentence.
+    """Predicted against measured. `slower`: how many times the CPU of when costs were measured the same work took;
+    `sync_us`: how long the disk took. `violations` are broken promises, each one sentence.
     """
 
     scenario: Scenario
     calibration: Calibration
     rows: list[Row]
     slower: float
+    sync_us: float
     violations: list[str]
     audited_rows: int
 
@@ -46,6 +47,7 @@ class Verification:
             "figures": [row.document() for row in self.rows],
             "other_programs": round(self.others, 2),
             "slower": round(self.slower, 4),
+            "sync_us": round(self.sync_us),
             "violations": self.violations,
             "audited_rows": self.audited_rows,
             "ok": not self.violations,
@@ -70,16 +72,18 @@ def verify_in(servers: Laboratory, scenario: Scenario, calibration: Calibration)
     scenario, measurement = fitted(scenario), Measurement()
     with servers.installation(measurement) as installation:
         held = rehearse(installation, scenario, measurement)
-    scenario = replace(scenario, others=held.others)
-    # The same machine is slower while others use the other half of its cores.
-    slower = held.work_us / calibration.work_us if calibration.work_us else 1.0
-    sale = simulate(scenario, calibration.costs.times(slower))
+    around = held.surroundings
+    scenario = replace(scenario, others=around.others)
+    # The same machine is slower while others use the other half of its cores, and its disk.
+    slower = around.work_us / calibration.work_us if calibration.work_us else 1.0
+    sale = simulate(scenario, calibration.costs.times(slower).with_disk(around.sync_us))
     predicted = summarise(sale.people, seats_left=sale.seats_left)
     measured = summarise(held.people, seats_left=held.seats_left)
     return Verification(
         scenario=scenario,
         calibration=calibration,
         slower=slower,
+        sync_us=around.sync_us,
         rows=compare(predicted, measured, cpu_seconds(sale), held.cpu),
         violations=measurement.violations,
         audited_rows=measurement.audited_rows,
@@ -94,7 +98,7 @@ def show_verification(console: Console, found: Verification) -> None:
         title=f"{asked.seats:,} seats, {asked.people:,} people in {asked.seconds:.1f} s ({asked.profile}),"
         f" {asked.api} API processes, {asked.workers} workers, door {door}; {asked.cores:g} cores,"
         f" {found.others:.1f} other programs wanted one, work"
-        f" took {found.slower:.2f} × the CPU of when costs were measured"
+        f" took {found.slower:.2f} × the CPU of when costs were measured, the disk {found.sync_us / 1000:.1f} ms"
     )
     table.add_column("figure")
     for name in ("predicted", "measured", "error", "aim"):
