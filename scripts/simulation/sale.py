@@ -19,7 +19,7 @@ from shared.services.event_snapshots import REFRESH_SECONDS
 # An API process reads again what is sold out REFRESH_SECONDS after it last did, in so many messages to PostgreSQL, one
 # of which reads. Before each it stands in the process' queue like a request, so that the door of an overloaded API is
 # late.
-REFRESH_MESSAGES, REFRESH_READS_AT, REFRESH_MICROS = 7, 5, 150.0
+REFRESH_MESSAGES, REFRESH_READS_AT, REFRESH_MICROS = 5, 3, 150.0
 # How much of its work on a request an API process does before it asks Redis: reading, checking, and the script's call.
 BEFORE_REDIS: Final = 0.6
 RETRY_SECONDS: Final = (1.0, 3.0)  # until somebody who was refused asks again

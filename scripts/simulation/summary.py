@@ -10,7 +10,7 @@ from scripts.simulation.people import CONFIRMED, DECIDED, ENDS, People
 from scripts.simulation.sale import Sale
 from scripts.simulation.scenario import Scenario
 
-SLOTS: Final = 60  # of the charts
+SLOTS: Final = 50  # of the charts
 SATURATED: Final = 0.85  # above it queues grow
 
 _SHARES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
