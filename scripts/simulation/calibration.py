@@ -73,7 +73,7 @@ def calibrate(installation: Installation, *, requests: int = REQUESTS) -> Calibr
         costs=costs.times(crowded).with_disk(wait),
         machine=machine(),
         cores=os.cpu_count() or 1,
-        work_us=others.found(0.0).work_us,
+        work_us=others.found().work_us,
         measured_at=now(),
     )
 

@@ -48,10 +48,12 @@ class Others:
         self._seen: list[tuple[float, int]] = []
         self._work_us: list[float] = []
         self._sync_us: list[float] = []
+        self._began = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> "Others":
+        self._began = time.time()
         self._thread.start()
         return self
 
@@ -68,10 +70,10 @@ class Others:
                 found[step].append(count)
         return tuple(round(sum(counts) / len(counts), 2) if counts else 0.0 for counts in found)
 
-    def found(self, began: float) -> Surroundings:
-        """What was seen since `began`, by the wall clock."""
+    def found(self, began: float | None = None) -> Surroundings:
+        """What was seen since `began`, by the wall clock; left out, since the block began."""
         return Surroundings(
-            others=self._steps(began),
+            others=self._steps(self._began if began is None else began),
             work_us=sum(self._work_us) / len(self._work_us) if self._work_us else _work(),
             sync_us=median(self._sync_us or [sync(self._file)]),
         )

@@ -22,6 +22,7 @@ from scripts.simulation.arrivals import (
 )
 from scripts.simulation.clock import Clock
 from scripts.simulation.costs import DOCUMENTED
+from scripts.simulation.others import Others
 from scripts.simulation.people import CONFIRMED, DECIDED, DOOR, ENDS, LINE_FULL, SOLD_OUT
 from scripts.simulation.sale import Sale, simulate
 from scripts.simulation.scenario import Scenario, parse_tickets
@@ -366,3 +367,12 @@ class TestWhatTheModelRepeats:
         values = [COSTS.sync_us, COSTS.round_trip_us, *(us for each in demands for us in each.values())]
         assert {f"{value:.0f}" for value in values if value} <= figures
         assert DOCUMENTED.machine in text
+
+
+class TestWhatGoesOnAround:
+    def test_is_known_however_short_one_looked(self, tmp_path: Path) -> None:
+        with Others([], tmp_path) as others:
+            found = others.found()
+        assert len(found.others) <= 1
+        assert found.work_us > 0
+        assert found.sync_us > 0
