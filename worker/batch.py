@@ -1,4 +1,5 @@
-"""One batch: guard → take → load → decide → write → commit → reply.
+"""One batch: guard → take → load → decide → write → commit → reply; while the line is deep a run of batches, each taken
+while the one before is being written, and replied while the next is being decided.
 
 Everything that may go wrong has one answer: forget what is in memory; what Redis has in flight is looked at
 again, in order, and what the ledger knows is not decided again.
@@ -8,10 +9,10 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import psycopg2
 
@@ -20,16 +21,18 @@ from shared.domain.ledger import LedgerRow
 from shared.domain.requests import SLICED_KINDS, Request
 from shared.domain.results import result_document
 from shared.domain.snapshot import BookingState, Terms
-from shared.ids import booking_reference
 from shared.line import take as line_take
 from shared.line.client import ScriptRunner
-from shared.line.reply import JobReply, reply
+from shared.line.mend import put_back_in_front
+from shared.line.reply import JobReply, reply, reply_command
 from shared.line.take import Claim, Taken
 from shared.metrics.families import DB_QUERIES
 from shared.settings import Settings
 from shared.store import batches
+from worker.ahead import Ahead
 from worker.batch_log import log_decided, log_reissued, log_set_aside, name_in, name_of
 from worker.claims import ClaimLostError, ClaimSession
+from worker.references import References
 
 log = logging.getLogger(__name__)
 
@@ -47,41 +50,9 @@ _LOAD: Final = ("select", "events")
 _WRITE: Final = ("insert", "decisions")
 _COMMIT: Final = ("commit", "decisions")
 
-REFERENCE_BLOCK: Final = 1000  # numbers a worker takes from the sequence at a time; its `increment by`
-
 
 class CommitUnknownError(Exception):
     """COMMIT was sent and no answer came: only the ledger can tell."""
-
-
-@dataclass(slots=True)
-class References:
-    """Booking references, a block of sequence numbers at a time. Numbers left over are never used: the space
-    has 2.8 × 10^11.
-
-    A block is good only in the session that drew it: what an uncommitted transaction drew from a sequence is
-    forgotten when PostgreSQL crashes, and another worker draws the same again. A crash ends every session.
-    """
-
-    key: bytes | None = None  # fixed at the first migration, read when the first booking is made
-    next_number: int = 0
-    left: int = 0
-    drawn_in: ClaimSession | None = None
-
-    def draw(self, session: ClaimSession, bookings: Sequence[BookingState]) -> None:
-        """Gives each booking its reference. One round trip every thousand bookings."""
-        if bookings and self.key is None:
-            session.cursor.execute("select reference_key from line_state")
-            self.key = bytes(batches.fetch_row(session.cursor)[0])
-        if self.drawn_in is not session:
-            self.left, self.drawn_in = 0, session
-        for booking in bookings:
-            if self.left == 0:
-                session.cursor.execute("select nextval('booking_reference_seq')")
-                self.next_number, self.left = batches.fetch_row(session.cursor)[0], REFERENCE_BLOCK
-            booking.reference = booking_reference(self.next_number, self.key or b"")
-            self.next_number += 1
-            self.left -= 1
 
 
 @dataclass(slots=True)
@@ -110,6 +81,10 @@ class Decisions:
     reissued: int = 0  # requests that got another number than Redis had given them
 
 
+def _never() -> bool:
+    return False
+
+
 class BatchRunner:
     """Decides the batches of one worker process. `instance` tells this process from every other, ever."""
 
@@ -124,14 +99,35 @@ class BatchRunner:
         self._rates: dict[int, Rate] = {}
         self._alone: dict[int, set[uuid.UUID]] = {}  # what is being decided one by one
         self._quarantine: set[uuid.UUID] = set()
+        self._is_warm = (
+            False  # the last batch was replied, so Redis knows the scripts, and nothing went wrong since
+        )
 
-    def run_once(self, session: ClaimSession, claim: Claim) -> int | str:
+    def run_once(
+        self, session: ClaimSession, claim: Claim, may_go_on: Callable[[], bool] = _never
+    ) -> int | str:
         """Takes and decides one transaction's worth of a partition; returns how many requests were replied,
-        or why there was nothing: `empty`, `paused`, `suspended`, `newer`.
+        or why there was nothing: `empty`, `paused`, `suspended`, `newer`. While batches are full and it `may_go_on`
+        it goes on with the next; two of them are in flight then.
 
-        Six to twelve round trips. Raises ClaimLostError, OutdatedTokenError, CommitUnknownError, what the two
+        Six to twelve round trips a batch. Raises ClaimLostError, OutdatedTokenError, CommitUnknownError, what the two
         clients raise; whatever it raises, nothing is lost, and the next call begins from what is in flight.
         """
+        may_take_ahead = may_go_on if self._is_warm else _never
+        self._is_warm = False
+        replied = 0
+        with contextlib.closing(Ahead(self._runner)) as ahead:
+            while True:
+                done = self._run_batch(session, claim, ahead, may_take_ahead)
+                if isinstance(done, str):
+                    return replied or done
+                replied += done
+                if not ahead.takes:
+                    return replied
+
+    def _run_batch(
+        self, session: ClaimSession, claim: Claim, ahead: Ahead, may_take_ahead: Callable[[], bool]
+    ) -> int | str:
         started = time.perf_counter()
         with DB_QUERIES.time(_GUARD):
             guard = batches.begin(session.cursor, claim.partition)
@@ -140,23 +136,59 @@ class BatchRunner:
             raise ClaimLostError
         if guard.paused:
             session.rollback()
+            self._put_back(claim, ahead)
             return "paused"
-        taken = line_take.take(
+        taken = ahead.fetch() if ahead.takes else self._take(claim)
+        if isinstance(taken, str):
+            session.rollback()
+            ahead.settle()
+            return taken
+        decisions = self._decide(session, claim, taken, ahead, may_take_ahead)
+        self._reply(claim, decisions, time.perf_counter() - started, ahead)
+        return len(decisions.jobs) + len(decisions.lost)
+
+    def _take(self, claim: Claim) -> Taken | str:
+        return line_take.take(
             self._runner,
             claim,
             maximum=self._settings.batch_max,
             worker_name=self.worker_name,
             instance=self.instance,
         )
-        if isinstance(taken, str):
-            session.rollback()
-            return taken
-        decisions = self._decide(session, claim, taken)
-        self._reply(claim, decisions, time.perf_counter() - started)
-        return len(decisions.jobs) + len(decisions.lost)
 
-    def _decide(self, session: ClaimSession, claim: Claim, taken: Taken) -> Decisions:
+    def _take_ahead(self, claim: Claim, ahead: Ahead, behind: int) -> None:
+        ahead.take(
+            line_take.take_command(
+                claim,
+                maximum=self._settings.batch_max,
+                worker_name=self.worker_name,
+                instance=self.instance,
+                behind=behind,
+            )
+        )
+
+    def _put_back(self, claim: Claim, ahead: Ahead) -> None:
+        """The pause came before anybody looked at the batch that was taken ahead: it waits in the line again, where
+        it can be withdrawn. Should this process end before that, it waits in flight.
+        """
+        taken = ahead.fetch() if ahead.takes else None
+        ahead.settle()
+        if isinstance(taken, Taken):
+            put_back_in_front(
+                self._runner, claim, [*(str(r.job_id) for r in taken.requests), *taken.unreadable]
+            )
+
+    def _decide(
+        self,
+        session: ClaimSession,
+        claim: Claim,
+        taken: Taken,
+        ahead: Ahead,
+        may_take_ahead: Callable[[], bool],
+    ) -> Decisions:
         """Everything between take and reply: ends with the transaction committed or rolled back."""
+        if not taken.is_plain:
+            ahead.settle()  # what follows may talk to Redis without it
         decisions = Decisions()
         recorded = self._find_recorded(session, taken)
         request_ids = {str(r.job_id): r.request_id for r in taken.requests} if recorded else {}
@@ -171,10 +203,15 @@ class BatchRunner:
         if not part:
             session.rollback()
             return decisions
+        whole = taken.is_plain and len(part) == len(taken.requests)
+        if not whole:
+            ahead.settle()
         if part[0].kind in SLICED_KINDS:
+            ahead.settle()
             self._work_off(session, claim, part[0], decisions)
         else:
-            self._decide_part(session, claim, part, decisions)
+            goes_on = whole and len(part) >= self._settings.batch_max and may_take_ahead()
+            self._decide_part(session, claim, part, decisions, ahead if goes_on else None)
         return decisions
 
     def _find_recorded(
@@ -216,15 +253,24 @@ class BatchRunner:
             self._quarantine.add(request.job_id)
 
     def _decide_part(
-        self, session: ClaimSession, claim: Claim, part: list[Request], decisions: Decisions
+        self,
+        session: ClaimSession,
+        claim: Claim,
+        part: list[Request],
+        decisions: Decisions,
+        ahead: Ahead | None = None,
     ) -> None:
-        """Decides and commits; on poison marks who it was and raises, so that the next call decides again."""
+        """Decides and commits; on poison marks who it was and raises, so that the next call decides again. What comes
+        next is taken `ahead`, unless something of this part stays in flight.
+        """
         try:
             with DB_QUERIES.time(_LOAD):
                 snapshot, now = batches.load(session.cursor, part, self._terms)
             reissued_before = sum(event.arrivals_reissued for event in snapshot.events.values())
             plan = decide(snapshot, part, now, self._quarantine)
             self._references.draw(session, plan.made)
+            if ahead is not None and len(plan.decided) == len(part):
+                self._take_ahead(claim, ahead, behind=len(part))
             if plan.rows:
                 with DB_QUERIES.time(_WRITE):
                     batches.write(session.cursor, snapshot, plan, now)
@@ -300,7 +346,9 @@ class BatchRunner:
             raise CommitUnknownError from error
         session.spoke()
 
-    def _reply(self, claim: Claim, decisions: Decisions, seconds: float) -> None:
+    def _reply(self, claim: Claim, decisions: Decisions, seconds: float, ahead: Ahead) -> None:
+        if not ahead.takes:
+            ahead.settle()
         if decisions.lost:
             log_set_aside(decisions.lost, decisions.lost_request_ids)
             ttl = self._settings.job_ttl_seconds
@@ -308,17 +356,19 @@ class BatchRunner:
         if not decisions.jobs:
             return
         rate = self._rates.setdefault(claim.partition, Rate()).note(len(decisions.jobs), seconds)
-        reply(
-            self._runner,
-            self._settings,
-            claim,
-            worker_name=self.worker_name,
-            jobs=decisions.jobs,
-            last_arrivals=decisions.last_arrivals,
-            last_given=decisions.last_given,
-            rate=rate,
-            reissued=decisions.reissued,
-        )
+        told: dict[str, Any] = {
+            "worker_name": self.worker_name,
+            "jobs": decisions.jobs,
+            "last_arrivals": decisions.last_arrivals,
+            "last_given": decisions.last_given,
+            "rate": rate,
+            "reissued": decisions.reissued,
+        }
+        if ahead.takes:
+            ahead.reply(reply_command(self._settings, claim, instance=self.instance, **told))
+        else:
+            reply(self._runner, self._settings, claim, **told)
+            self._is_warm = True
         log_decided(claim.partition, decisions.jobs, seconds)
 
 

@@ -10,6 +10,7 @@ import math
 import signal
 import time
 import uuid
+from functools import partial
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -45,6 +46,11 @@ WORKER_TTL_SECONDS: Final = 60  # a killed worker stays as a ghost in `rq info` 
 # 13 % more accepts a second in a prototype; a request that finds an idle line does not notice.
 SMALL_BATCH: Final = 64
 PATIENCE_SECONDS: Final = 0.005
+
+# How long one partition is served at a time while others have work too, and while none has: each run of batches begins
+# and ends with a batch that waits for Redis.
+RUN_SECONDS: Final = 0.05
+RUN_ALONE_SECONDS: Final = 0.25
 
 BACK_OFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -166,7 +172,9 @@ class BookingWorker(rq.SimpleWorker):
         decided = 0
         now = time.monotonic()
         ready = [p for p in sorted(session.held) if p not in self._aside or self._aside[p][1] <= now]
-        for partition, depth in count_undecided(self._runner, ready).items():
+        depths = count_undecided(self._runner, ready)
+        run_seconds = RUN_ALONE_SECONDS if sum(map(bool, depths.values())) == 1 else RUN_SECONDS
+        for partition, depth in depths.items():
             session.ping()
             if depth == 0 or self._stop:
                 self._aside.pop(partition, None)
@@ -176,7 +184,8 @@ class BookingWorker(rq.SimpleWorker):
             claim = session.held[partition] or session.fence(
                 self._runner, self._gate.installation(), partition
             )
-            done = self._batches.run_once(session, claim)
+            may_go_on = partial(self._may_go_on, time.monotonic() + run_seconds)
+            done = self._batches.run_once(session, claim, may_go_on)
             self._serving = None
             self._aside.pop(partition, None)
             self._note(partition, done)
@@ -185,6 +194,9 @@ class BookingWorker(rq.SimpleWorker):
                 decided += max(done, 1)
                 self._decided += done
         return decided
+
+    def _may_go_on(self, until: float) -> bool:
+        return not self._stop and time.monotonic() < until
 
     def _note(self, partition: int, done: int | str) -> None:
         """Remembers why a line stands, for health; forgets it as soon as it moves."""

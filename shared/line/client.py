@@ -4,9 +4,11 @@ redis-py 8 sends a command again by default, also after a time-out; one lost rep
 twice. So retries are off here, and the callers that repeat a script know that it is safe to send twice.
 """
 
+import contextlib
 import hashlib
 import re
 import time
+from collections import deque
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -138,6 +140,10 @@ class ScriptRunner:
         finally:
             REDIS_OPERATIONS.observe((name,), time.perf_counter() - started)
 
+    def converse(self) -> "Conversation":
+        """A connection on which scripts are sent before the answers to those before them are read."""
+        return Conversation(self._connections)
+
     def close(self) -> None:
         """Closes the idle connections."""
         self._connections.close()
@@ -166,6 +172,72 @@ class ScriptRunner:
             raise
         self._connections.release(connection)
         return answer
+
+
+class Conversation:
+    """Scripts that Redis runs in the order sent, while who sent them does something else; their answers are read in
+    that order. Only scripts that Redis knows: their source is not sent.
+    """
+
+    def __init__(self, connections: ConnectionStack) -> None:
+        self._connections = connections
+        self._connection: Any = None
+        self._due: deque[str] = deque()  # scripts whose answers were not read
+
+    def send(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
+        """Sends script `name` and waits for nothing. Raises LineUnavailableError when nothing was sent, and
+        AnswerUnknownError.
+        """
+        if self._connection is None:
+            try:
+                self._connection = self._connections.acquire()
+            except NoConnectionError as error:
+                raise LineUnavailableError(f"{error}.".capitalize()) from error
+        started = time.perf_counter()
+        try:
+            self._connection.send_command("EVALSHA", _script(name)[1], len(keys), *keys, *arguments)
+        except (redis_errors.RedisError, OSError) as error:
+            self._break()
+            raise AnswerUnknownError from error
+        except BaseException:
+            self._break()
+            raise
+        finally:
+            REDIS_OPERATIONS.observe((name,), time.perf_counter() - started)
+        self._due.append(name)
+
+    def read(self) -> Any:  # noqa: ANN401 - a reply
+        """The answer to the oldest script that has not been read. Raises as `ScriptRunner.run` does, and
+        NoScriptError.
+        """
+        self._due.popleft()
+        try:
+            return self._connection.read_response()
+        except redis_errors.NoScriptError:
+            raise
+        except redis_errors.ResponseError as error:
+            raise _refusal(error) from error
+        except (redis_errors.RedisError, OSError) as error:
+            self._break()
+            raise AnswerUnknownError from error
+        except BaseException:
+            self._break()
+            raise
+
+    def close(self) -> None:
+        """Gives the connection back, when every answer could be read."""
+        while self._connection is not None and self._due:
+            with contextlib.suppress(redis_errors.RedisError, LineUnavailableError, AnswerUnknownError):
+                self.read()
+        if self._connection is not None:
+            self._connections.release(self._connection)
+            self._connection = None
+
+    def _break(self) -> None:
+        """The connection may be half read, or half written."""
+        self._connections.discard(self._connection)
+        self._connection = None
+        self._due.clear()
 
 
 def _refusal(error: redis_errors.ResponseError) -> Exception:

@@ -54,6 +54,40 @@ def reply(
 
     Raises OutdatedTokenError, having done nothing, when another holder has the partition.
     """
+    keys_, arguments = reply_command(
+        settings,
+        claim,
+        worker_name=worker_name,
+        jobs=jobs,
+        last_arrivals=last_arrivals,
+        last_given=last_given,
+        rate=rate,
+        reissued=reissued,
+    )
+    check_reply(runner.run("reply", keys_, arguments))
+
+
+def check_reply(answer: Sequence[Any]) -> None:
+    """Looks at what the script `reply` answered. Raises OutdatedTokenError."""
+    if answer[0] == b"outdated":
+        raise OutdatedTokenError
+
+
+def reply_command(
+    settings: Settings,
+    claim: Claim,
+    *,
+    worker_name: str,
+    jobs: Sequence[JobReply],
+    last_arrivals: Mapping[int, int],
+    last_given: Mapping[int, int] | None = None,
+    rate: float | None,
+    reissued: int = 0,
+    instance: str = "",
+) -> tuple[list[str], list[Argument]]:
+    """Keys and arguments of the script `reply`, for `jobs` and so on as `reply` has them. `instance` is who has taken
+    ahead: it still counts as a process that may end with what is in flight.
+    """
     partition = claim.partition
     now = utc_now()
     counted = increments(((job.result["outcome"], job.seconds) for job in jobs), reissued)
@@ -75,6 +109,7 @@ def reply(
         len(last_arrivals),
         _FAILURE_TEXT,
         len(counted),
+        instance,
     ]
     for job in jobs:
         arguments += (
@@ -87,22 +122,16 @@ def reply(
         arguments += (event_id, last_arrival, (last_given or {}).get(event_id, last_arrival))
     for name, increment in counted.items():
         arguments += (name, increment)
-    answer = runner.run(
-        "reply",
-        [
-            keys.in_flight(partition),
-            keys.claim_token(partition),
-            keys.suspects(partition),
-            keys.alone(partition),
-            keys.started(partition),
-            keys.finished(partition),
-            keys.failed(partition),
-            keys.decided(partition),
-            keys.arrivals(partition),
-            keys.counters(partition),
-            keys.METRICS,
-        ],
-        arguments,
-    )
-    if answer[0] == b"outdated":
-        raise OutdatedTokenError
+    return [
+        keys.in_flight(partition),
+        keys.claim_token(partition),
+        keys.suspects(partition),
+        keys.alone(partition),
+        keys.started(partition),
+        keys.finished(partition),
+        keys.failed(partition),
+        keys.decided(partition),
+        keys.arrivals(partition),
+        keys.counters(partition),
+        keys.METRICS,
+    ], arguments

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from shared.clock import parse_rfc3339, rfc3339, utc_now
 from shared.domain.requests import PAYLOAD_VERSION, PayloadError, Request, decode_request
@@ -45,6 +45,11 @@ class Taken:
     deaths: int
     alone: bool
 
+    @property
+    def is_plain(self) -> bool:
+        """Fresh from the line, and a request in each."""
+        return not (self.recovered or self.unreadable or self.deaths or self.alone)
+
 
 def write_token(runner: ScriptRunner, installation: Installation, claim: Claim) -> int | None:
     """Writes the claim's token; None when done, the newer token that stands there otherwise. One round trip.
@@ -67,30 +72,41 @@ def take(runner: ScriptRunner, claim: Claim, *, maximum: int, worker_name: str, 
 
     Raises OutdatedTokenError.
     """
+    keys_, arguments = take_command(claim, maximum=maximum, worker_name=worker_name, instance=instance)
+    return read_taken(runner.run("take", keys_, arguments))
+
+
+def take_command(
+    claim: Claim, *, maximum: int, worker_name: str, instance: str, behind: int = 0
+) -> tuple[list[str], list[Argument]]:
+    """Keys and arguments of the script `take`. `behind`: so many requests the caller itself has in flight, whose reply
+    is still to come; it takes what stands behind them. Should anything else be in flight, it gets that.
+    """
     partition = claim.partition
-    reply = runner.run(
-        "take",
-        [
-            keys.queue(partition),
-            keys.in_flight(partition),
-            keys.claim_token(partition),
-            keys.suspects(partition),
-            keys.alone(partition),
-            keys.bell(partition),
-            keys.started(partition),
-            keys.RQ_SUSPENDED,
-        ],
-        [
-            claim.token,
-            maximum,
-            instance,
-            PAYLOAD_VERSION,
-            worker_name,
-            keys.JOB_PREFIX,
-            keys.EXECUTION_SUFFIX,
-            rfc3339(utc_now()),
-        ],
-    )
+    return [
+        keys.queue(partition),
+        keys.in_flight(partition),
+        keys.claim_token(partition),
+        keys.suspects(partition),
+        keys.alone(partition),
+        keys.bell(partition),
+        keys.started(partition),
+        keys.RQ_SUSPENDED,
+    ], [
+        claim.token,
+        maximum,
+        instance,
+        PAYLOAD_VERSION,
+        worker_name,
+        keys.JOB_PREFIX,
+        keys.EXECUTION_SUFFIX,
+        rfc3339(utc_now()),
+        behind,
+    ]
+
+
+def read_taken(reply: Sequence[Any]) -> Taken | str:
+    """What the script `take` answered. Raises OutdatedTokenError."""
     code = reply[0]
     if code == b"outdated":
         raise OutdatedTokenError

@@ -6,6 +6,7 @@ import time
 from typing import Any, NoReturn
 
 import worker.batch
+import worker.booking_worker
 from shared.domain import allocation, waitlist
 from shared.line.inspect import count_undecided
 from shared.settings import Settings, load_settings
@@ -76,6 +77,7 @@ def live(settings: Settings, order: dict[str, Any]) -> NoReturn:
     if order.get("replies_first"):
         reply_before_commit()
     waitlist.OFFERS_MAX = order.get("offers_max", waitlist.OFFERS_MAX)  # type: ignore[misc]
+    worker.booking_worker.RUN_ALONE_SECONDS = LIFE_SECONDS  # type: ignore[misc]  # or a slow machine made other calls
     worker.batch.SLICE_SIZE = order.get("slice_size", worker.batch.SLICE_SIZE)
     booking_worker = make_booking_worker(settings, "mortal", os.getpid())
     deadline = time.monotonic() + LIFE_SECONDS

@@ -10,7 +10,8 @@ from shared.line import keys
 from shared.settings import Settings
 from tests.crash.flows import Desk
 from tests.lines import LineDriver, open_patient_session
-from worker.batch import REFERENCE_BLOCK, BatchRunner
+from worker.batch import BatchRunner
+from worker.references import REFERENCE_BLOCK
 
 PARTITION, ELSEWHERE = 3, 5
 

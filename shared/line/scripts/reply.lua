@@ -5,7 +5,7 @@ local decided, arrivals, counters, metrics = unpack(KEYS, 8, 11)
 local token, worker_name, ended_at, now, ttl, kept_max = unpack(ARGV, 1, 6)
 local rate, channel, job_prefix, result_prefix, suffix, undecided_prefix, undecided_before = unpack(ARGV, 7, 13)
 local job_count, event_count, failure_text = tonumber(ARGV[14]), tonumber(ARGV[15]), ARGV[16]
-local counted = tonumber(ARGV[17])
+local counted, instance = tonumber(ARGV[17]), ARGV[18]
 
 if redis.call('GET', token_key) ~= token then return {'outdated'} end
 
@@ -15,7 +15,7 @@ for _, key in ipairs({decided, arrivals, counters}) do redis.call('HLEN', key) e
 
 -- Out of flight first: it frees memory, so that everything after it is allowed at maxmemory. A batch as it was
 -- taken is the head of the list and leaves it in one call.
-local position = 18
+local position = 19
 local ids, removed = {}, 0
 for index = 1, job_count do
   ids[index] = ARGV[position]
@@ -31,7 +31,7 @@ end
 
 local expires = tonumber(now) + tonumber(ttl)
 local ended, good, bad = {}, {}, {}
-position = 18
+position = 19
 for index = 1, job_count do
   local id, status, result, user = unpack(ARGV, position, position + 3)
   position = position + 4
@@ -104,5 +104,7 @@ for _, registry in ipairs({finished, failed}) do
   end
 end
 redis.call('DEL', suspects, alone)
+-- Who took ahead has its next batch in hand: should it end now, it ended with that.
+if instance ~= '' and redis.call('EXISTS', in_flight) == 1 then redis.call('SADD', suspects, instance) end
 redis.call('PUBLISH', channel, table.concat(ids, ','))
 return {'replied', removed}

@@ -1,8 +1,10 @@
--- Hands the holder its next batch: what is in flight, if anything is (recovery), else the head of the line.
+-- Hands the holder its next batch: what is in flight, if anything is (recovery), else the head of the line. Who has
+-- just decided `behind` requests, and replies them next, takes ahead: those in flight are its own.
 -- The first write frees memory, so that a Redis at maxmemory still drains.
 local queue, in_flight, token_key, suspects, alone, bell, started, suspended = unpack(KEYS, 1, 8)
 local token, maximum, instance, newest_version = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
 local worker_name, job_prefix, suffix, started_at = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local behind = tonumber(ARGV[9])
 
 if redis.call('GET', token_key) ~= token then return {'outdated'} end
 if redis.call('EXISTS', suspended) == 1 then return {'suspended'} end
@@ -11,7 +13,7 @@ if redis.call('EXISTS', suspended) == 1 then return {'suspended'} end
 redis.call('ZCARD', started)
 redis.call('SCARD', suspects)
 local ids = redis.call('LRANGE', in_flight, 0, -1)
-local recovered = #ids > 0
+local recovered = #ids ~= behind
 if not recovered then ids = redis.call('LRANGE', queue, 0, maximum - 1) end
 
 local jobs, count, decided = {}, 0, {}

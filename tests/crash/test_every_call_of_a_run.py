@@ -1,0 +1,240 @@
+"""A line deep enough for a run of batches, of which two are in flight at a time, and a worker killed with SIGKILL before
+and after every single call.
+"""
+
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from redis.exceptions import NoScriptError
+from sqlalchemy import Engine
+
+from shared.db import transaction
+from shared.line import keys
+from shared.line.take import OutdatedTokenError
+from shared.services import line_pause
+from shared.settings import Settings
+from tests.crash.flows import Desk
+from tests.crash.rest import assert_at_rest
+from tests.lines import LineDriver
+from worker.batch import BatchRunner
+
+PARTITION = 3
+BATCH = 2
+CAPACITY = 4
+SEATED = [(arrival, "confirmed", None) for arrival in range(1, CAPACITY + 1)]
+REFUSED = [(arrival, "rejected", "sold_out") for arrival in range(CAPACITY + 1, 10)]
+# The first batch of a process is replied before the next is taken; of the rest, all but the last are taken ahead.
+BATCHES = 5
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """A worker that decides two requests at a time."""
+    return replace(settings, batch_max=BATCH)
+
+
+class Sale:
+    """Nine people want the four tickets of an event, again and again."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._event = 0
+        self._jobs: list[uuid.UUID] = []
+
+    def ask(self) -> None:
+        (self._event,) = self._desk.open_events(1, partition=PARTITION, capacity=CAPACITY)
+        self._jobs = [answer.job_id for answer in self._desk.book_each(self._event)]
+        self._jobs.append(self._desk.book(self._event, self._desk.host and self._desk.host.id).job_id)
+
+    def check(self) -> None:
+        assert self._desk.outcomes(self._event) == [*SEATED, *REFUSED]
+        assert_at_rest(self._desk, [self._event], self._jobs)
+
+
+@pytest.fixture
+def sale(desk: Desk) -> Sale:
+    return Sale(desk)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_leaves_what_a_worker_that_lives_would_have_left(
+    desk: Desk, sale: Sale, sweep: Callable[..., list[str]], when: str
+) -> None:
+    points = Counter(sweep(sale.ask, check=sale.check, when=when, batches_only=True))
+    assert points["commit"] == points["EVALSHA take"] == points["EVALSHA reply"] == BATCHES
+    desk.assert_kept()
+
+
+class TestTheSameCheck:
+    """Of a worker that does it wrongly says so, or it would prove nothing of one that does it right."""
+
+    def test_sees_a_reply_before_the_commit(self, sale: Sale, sweep: Callable[..., list[str]]) -> None:
+        with pytest.raises(AssertionError):
+            sweep(sale.ask, check=sale.check, when="after", batches_only=True, replies_first=True)
+
+    def test_sees_that_nobody_recovers(self, desk: Desk, sale: Sale, sweep: Callable[..., list[str]]) -> None:
+        def forget() -> None:
+            desk.redis.delete(keys.in_flight(PARTITION))
+
+        with pytest.raises(AssertionError):
+            sweep(sale.ask, check=sale.check, before_recovery=forget, when="after", batches_only=True)
+
+
+class Run:
+    """A worker in a deep line, and what is in flight while it writes."""
+
+    def __init__(self, desk: Desk, driver: LineDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.desk, self.driver, self._patch = desk, driver, monkeypatch
+        self.event = desk.open_events(1, partition=PARTITION, capacity=CAPACITY)[0]
+        driver.claim()
+
+    def warm_up(self) -> None:
+        """What a process does first: a batch by itself."""
+        self.desk.book_each(self.event, self.desk.users[:BATCH])
+        assert self.run() == BATCH
+
+    def run(self) -> int | str:
+        """One run, as long as batches are full."""
+        claim = self.driver.session.held[PARTITION]
+        assert claim is not None
+        return self.driver.batches.run_once(self.driver.session, claim, lambda: True)
+
+    def at_commit(self, number: int, do: Callable[[], object], *, before: bool = False) -> None:
+        """Calls `do` at that commit from now on."""
+        commit, commits = BatchRunner._commit, iter(range(1, 100))
+
+        def committing(runner: BatchRunner, session: object) -> None:
+            chosen = next(commits) == number
+            if chosen and before:
+                do()
+            commit(runner, session)  # type: ignore[arg-type]
+            if chosen and not before:
+                do()
+
+        self._patch.setattr(BatchRunner, "_commit", committing)
+
+    def in_flight(self) -> int:
+        return int(self.desk.redis.llen(keys.in_flight(PARTITION)))
+
+
+@pytest.fixture
+def run(desk: Desk, driver: LineDriver, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return Run(desk, driver, monkeypatch)
+
+
+class TestRun:
+    def test_decides_everything_that_waits(self, desk: Desk, run: Run) -> None:
+        run.warm_up()
+        desk.book_each(run.event, desk.users[BATCH:])
+        assert run.run() == len(desk.users) - BATCH
+        assert [arrival for arrival, _, _ in desk.outcomes(run.event)] == list(range(1, 9))
+        desk.assert_kept()
+
+    def test_has_two_batches_in_flight(self, desk: Desk, run: Run) -> None:
+        run.warm_up()
+        desk.book_each(run.event, desk.users[BATCH:])
+        seen: list[int] = []
+        run.at_commit(2, lambda: seen.append(run.in_flight()), before=True)
+        run.run()
+        assert seen == [2 * BATCH]
+
+    def test_ends_when_it_is_told_to(self, desk: Desk, run: Run, driver: LineDriver) -> None:
+        run.warm_up()
+        desk.book_each(run.event, desk.users[BATCH:])
+        goes_on = iter([True, False])
+        claim = driver.session.held[PARTITION]
+        assert claim is not None
+        assert driver.batches.run_once(driver.session, claim, lambda: next(goes_on)) == 2 * BATCH
+        assert run.in_flight() == 0
+
+    def test_counts_as_one_that_may_end_with_what_it_took_ahead(
+        self, desk: Desk, run: Run, driver: LineDriver
+    ) -> None:
+        run.warm_up()
+        desk.book_each(run.event, desk.users[BATCH:])
+        run.at_commit(2, fail, before=True)
+        with pytest.raises(PlantedError):
+            run.run()
+        assert desk.redis.smembers(keys.suspects(PARTITION)) == {driver.batches.instance.encode()}
+
+    def test_recovers_by_itself_from_what_is_in_flight(
+        self, desk: Desk, run: Run, driver: LineDriver
+    ) -> None:
+        run.warm_up()
+        desk.book_each(run.event, desk.users[BATCH:])
+        run.at_commit(2, fail, before=True)
+        with pytest.raises(PlantedError):
+            run.run()
+        driver.session.rollback()
+        driver.decide_all()
+        desk.assert_kept()
+
+
+class TestPause:
+    def test_puts_back_what_was_taken_ahead(
+        self, desk: Desk, run: Run, driver: LineDriver, engine: Engine
+    ) -> None:
+        run.warm_up()
+        jobs = [answer.job_id for answer in desk.book_each(run.event, desk.users[BATCH:])]
+        run.at_commit(1, lambda: pause(engine))
+        assert run.run() == BATCH
+        assert run.run() == "paused"
+        assert run.in_flight() == 0
+        assert [id_.decode() for id_ in desk.redis.lrange(keys.queue(PARTITION), 0, -1)] == [
+            str(job_id) for job_id in jobs[BATCH:]
+        ]
+        desk.withdraw(jobs[BATCH])  # which only who waits can
+        with transaction(engine) as session:
+            line_pause.resume(session, actor_id=None)
+        driver.decide_all()
+        assert desk.outcomes(run.event)[2 * BATCH] == (5, "withdrawn", "withdrawn_by_user")
+        desk.assert_kept()
+
+
+class TestAnotherHolder:
+    def test_is_noticed_at_the_next_answer(self, desk: Desk, run: Run) -> None:
+        run.warm_up()
+        desk.book_each(run.event, desk.users[BATCH:])
+        token = keys.claim_token(PARTITION)
+        run.at_commit(1, lambda: desk.redis.incr(token))
+        with pytest.raises(OutdatedTokenError):
+            run.run()
+
+    def test_keeps_what_was_decided_under_its_token(self, desk: Desk, run: Run, driver: LineDriver) -> None:
+        run.warm_up()
+        desk.book_each(run.event, desk.users[BATCH:])
+        run.at_commit(1, lambda: desk.redis.incr(keys.claim_token(PARTITION)))
+        with pytest.raises(OutdatedTokenError):
+            run.run()
+        driver.session.rollback()
+        driver.fence()
+        driver.decide_all()
+        desk.assert_kept()
+
+
+class TestScriptsThatRedisForgot:
+    def test_are_sent_again_with_the_next_batch(self, desk: Desk, run: Run, driver: LineDriver) -> None:
+        run.warm_up()
+        desk.book_each(run.event, desk.users[BATCH:])
+        run.at_commit(1, desk.redis.script_flush)
+        with pytest.raises(NoScriptError):
+            run.run()
+        driver.session.rollback()
+        driver.decide_all()
+        desk.assert_kept()
+
+
+class PlantedError(Exception):
+    """An error that the test planted."""
+
+
+def fail() -> None:
+    raise PlantedError
+
+
+def pause(engine: Engine) -> None:
+    with transaction(engine) as session:
+        line_pause.pause(session, actor_id=None)

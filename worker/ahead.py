@@ -1,0 +1,60 @@
+"""What this worker has told Redis and not yet heard of, while it works with PostgreSQL.
+
+While the line is deep a worker would wait for its two servers most of the time, one after the other. Instead the next
+batch is taken while this one is being written, and while the next is being decided Redis works off the reply.
+
+Nothing new has to be recovered: in flight stand the batch whose reply is under way and the one behind it, in order,
+and what is in flight is looked at again by whoever comes next. Redis runs what is sent here in the order in which it
+is sent, so a take finds exactly the batch in flight that is being written, or somebody else's doing.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shared.line.client import Argument, Conversation, ScriptRunner
+from shared.line.reply import check_reply
+from shared.line.take import Taken, read_taken
+
+Command = tuple[list[str], list[Argument]]
+
+
+class Ahead:
+    """One run of batches of one partition. What reads answers raises OutdatedTokenError and what the client raises."""
+
+    def __init__(self, runner: ScriptRunner) -> None:
+        self._conversation: Conversation = runner.converse()
+        self._due: deque[Callable[[Sequence[Any]], object]] = deque()  # what makes something of each answer
+        self.takes = False  # the next batch was asked for, and not fetched
+
+    def take(self, command: Command) -> None:
+        """Asks for the next batch."""
+        self._conversation.send("take", *command)
+        self._due.append(read_taken)
+        self.takes = True
+
+    def reply(self, command: Command) -> None:
+        """Replies a batch that is committed."""
+        self._conversation.send("reply", *command)
+        self._due.append(check_reply)
+
+    def fetch(self) -> Taken | str:
+        """The batch that was asked for, or why there is none."""
+        self.takes = False
+        while True:
+            made = self._read()
+            if made is not None:
+                return made
+
+    def settle(self) -> None:
+        """Returns when Redis has done all of it."""
+        while self._due:
+            self._read()
+
+    def close(self) -> None:
+        """Waits for what is under way, whatever comes of it: what is done next must not overtake it."""
+        self._conversation.close()
+
+    def _read(self) -> Any:  # noqa: ANN401 - what was taken, None for a reply
+        make = self._due.popleft()
+        return make(self._conversation.read())
