@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
+import orjson
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -22,10 +24,14 @@ def to_micros(instant: datetime) -> int:
     return (instant - EPOCH) // _MICROSECOND
 
 
-# A batch says the same few instants again and again; isoformat takes 1.5 µs, this 0.6, a hit 0.06.
+# A batch says the same few instants again and again: a hit takes 0.06 µs.
 @lru_cache(maxsize=4096)
 def rfc3339(instant: datetime) -> str:
     """`2026-11-20T18:00:00.000000Z`: UTC, always six digits, so that equal instants are equal text."""
+    if (
+        instant.tzinfo is UTC and instant.microsecond
+    ):  # orjson leaves a zero fraction out, and takes half the time
+        return orjson.dumps(instant, option=orjson.OPT_UTC_Z)[1:-1].decode()
     utc = instant.astimezone(UTC)
     return "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % (  # noqa: UP031 - the fastest of six ways
         utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond,
@@ -42,6 +48,8 @@ def parse_rfc3339(text: str) -> datetime:
     or of no such form.
     """
     instant = datetime.fromisoformat(text)
+    if instant.tzinfo is UTC:  # as every instant of ours is
+        return instant
     if instant.tzinfo is None:
         raise ValueError(f"{text!r} has no UTC offset")
     try:

@@ -6,9 +6,11 @@ ledger row against 648 with random ids. PostgreSQL has it only since 18, so it i
 
 import hashlib
 import os
+import re
 import threading
 import time
 import uuid
+from functools import lru_cache
 from typing import Final
 
 # The greatest id of an event, a user, an organization: PostgreSQL refuses to compare one with more.
@@ -20,6 +22,9 @@ REFERENCE_LENGTH = 8
 REFERENCE_SPACE = len(ALPHABET) ** REFERENCE_LENGTH
 _HALF = len(ALPHABET) ** (REFERENCE_LENGTH // 2)
 _ROUNDS = 4
+_PAIRS: Final = tuple(first + second for first in ALPHABET for second in ALPHABET)
+
+_USUAL_FORM: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
 _lock = threading.Lock()
 _last_tick = 0
@@ -37,6 +42,15 @@ def uuid7() -> uuid.UUID:
         _last_tick = tick
     randomness = int.from_bytes(os.urandom(8)) & ((1 << 62) - 1)
     return uuid.UUID(int=(tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0b10 << 62 | randomness)
+
+
+def parse_uuid(text: str) -> uuid.UUID:
+    """The UUID that this is the usual form of. Raises ValueError for any other text, also one that `uuid.UUID` reads:
+    an id must be equal to itself as text. In half the time.
+    """
+    if _USUAL_FORM(text) is None:
+        raise ValueError("not the usual form of a UUID")
+    return uuid.UUID(int=int(text.replace("-", ""), 16))
 
 
 def first_uuid7(milliseconds: int) -> uuid.UUID:
@@ -63,17 +77,21 @@ def booking_reference(number: int, key: bytes) -> str:
     if not 0 <= number < REFERENCE_SPACE:
         raise ValueError(f"booking number {number} is outside the space of references")
     left, right = divmod(number, _HALF)
-    for round_number in range(_ROUNDS):
-        digest = hashlib.blake2b(
-            round_number.to_bytes(1) + right.to_bytes(8), key=key, digest_size=8
-        ).digest()
-        left, right = right, (left + int.from_bytes(digest)) % _HALF
+    for prepared in _rounds(key):
+        keyed = prepared.copy()
+        keyed.update(right.to_bytes(8))
+        left, right = right, (left + int.from_bytes(keyed.digest())) % _HALF
     return f"{_symbols(left)}-{_symbols(right)}"
 
 
+@lru_cache(maxsize=4)
+def _rounds(key: bytes) -> tuple[hashlib.blake2b, ...]:
+    """The keyed hash of each round, with the round's number in it."""
+    return tuple(
+        hashlib.blake2b(round_number.to_bytes(1), key=key, digest_size=8) for round_number in range(_ROUNDS)
+    )
+
+
 def _symbols(half: int) -> str:
-    symbols = []
-    for _ in range(REFERENCE_LENGTH // 2):
-        half, index = divmod(half, len(ALPHABET))
-        symbols.append(ALPHABET[index])
-    return "".join(reversed(symbols))
+    first, second = divmod(half, len(_PAIRS))
+    return _PAIRS[first] + _PAIRS[second]

@@ -42,7 +42,7 @@ class Ahead:
         """The batch that was asked for, or why there is none."""
         self.takes = False
         while True:
-            made = self._read()
+            made: Taken | str | None = self._read()
             if made is not None:
                 return made
 

@@ -46,10 +46,10 @@ class LedgerRow:
 
 
 def canonical_json(row: LedgerRow) -> bytes:
-    """The bytes that are hashed."""
+    """The bytes that are hashed. orjson writes a UUID in its usual form, in less time than `str` takes."""
     return orjson.dumps(
         {
-            "job_id": str(row.job_id),
+            "job_id": row.job_id,
             "event_id": str(row.event_id),
             "number": row.number,
             "arrival": row.arrival,
@@ -57,7 +57,7 @@ def canonical_json(row: LedgerRow) -> bytes:
             "tickets": row.tickets,
             "outcome": row.outcome,
             "reason": row.reason,
-            "booking_id": None if row.booking_id is None else str(row.booking_id),
+            "booking_id": row.booking_id,
             "available_after": row.available_after,
             "facts": row.facts,
             "accepted_at": rfc3339(row.accepted_at),

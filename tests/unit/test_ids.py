@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import ids
-from shared.ids import ALPHABET, REFERENCE_SPACE, booking_reference, derived_uuid, uuid7
+from shared.ids import ALPHABET, REFERENCE_SPACE, booking_reference, derived_uuid, parse_uuid, uuid7
 
 KEY = bytes(range(32))
+STAYS = ["NJ3G-WFMF", "6ZNZ-SSQ4", "78DB-TN8T"]
 parents = st.integers(0, 2**128 - 1).map(lambda number: uuid.UUID(int=number))
 
 
@@ -70,6 +71,20 @@ class TestDerivedUuid:
         assert derived_uuid(uuid7(), 0).version == 7
 
 
+class TestParsing:
+    @given(parents)
+    def test_gives_the_uuid_that_this_is_the_usual_form_of(self, made):
+        assert parse_uuid(str(made)) == made
+
+    @pytest.mark.parametrize(
+        "other",
+        [str.upper, lambda text: text.replace("-", ""), "{{{}}}".format, "urn:uuid:{}".format, "{}\n".format],
+    )
+    def test_refuses_every_other_form(self, other):
+        with pytest.raises(ValueError, match="usual form"):
+            parse_uuid(other("0198c0de-0000-7abc-8def-0123456789ab"))
+
+
 class TestBookingReference:
     @given(
         st.sets(st.integers(0, REFERENCE_SPACE - 1), min_size=2, max_size=50),
@@ -80,12 +95,16 @@ class TestBookingReference:
 
     @pytest.mark.parametrize("key", [KEY, bytes(32), b"k"])
     def test_is_a_bijection(self, monkeypatch, key):
-        """The same network over a space small enough to see all of it."""
-        monkeypatch.setattr(ids, "REFERENCE_LENGTH", 2)
+        """The same network over a space small enough to see all of it: the first symbol of each half stands still."""
         monkeypatch.setattr(ids, "REFERENCE_SPACE", len(ALPHABET) ** 2)
         monkeypatch.setattr(ids, "_HALF", len(ALPHABET))
         references = {booking_reference(number, key) for number in range(len(ALPHABET) ** 2)}
-        assert references == {f"{one}-{other}" for one in ALPHABET for other in ALPHABET}
+        first = ALPHABET[0]
+        assert references == {f"{first}{one}-{first}{other}" for one in ALPHABET for other in ALPHABET}
+
+    def test_stays_what_it_was(self):
+        """Tickets with it have been printed."""
+        assert [booking_reference(number, KEY) for number in (0, 123_456, REFERENCE_SPACE - 1)] == STAYS
 
     def test_has_no_look_alikes(self):
         assert len(set(ALPHABET)) == len(ALPHABET)
