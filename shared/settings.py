@@ -44,7 +44,7 @@ class Settings:
 
     # the line
     partitions: int = 8  # fixed at the first migration
-    batch_max: int = 250  # past 250 a decision gets 10 % cheaper, but a crash re-decides more
+    batch_max: int = 500  # a decision costs 10 % less than at 250; past 500 Redis is busy for too long with one reply
     event_undecided_max: int = 100_000
     partition_undecided_max: int = 1_000_000
     user_undecided_max: int = 20
