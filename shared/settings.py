@@ -44,7 +44,9 @@ class Settings:
 
     # the line
     partitions: int = 8  # fixed at the first migration
-    batch_max: int = 500  # a decision costs 10 % less than at 250; past 500 Redis is busy for too long with one reply
+    batch_max: int = (
+        500  # a decision costs 10 % less than at 250; with more, Redis is busy with one reply too long
+    )
     event_undecided_max: int = 100_000
     partition_undecided_max: int = 1_000_000
     user_undecided_max: int = 20
