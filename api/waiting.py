@@ -39,10 +39,9 @@ class Waiter:
 
     __slots__ = ("_look", "_news", "_place", "_wants_places", "every", "looks_at", "question")
 
-    def __init__(self, question: Question, *, every: float, wants_places: bool) -> None:
+    def __init__(self, question: Question, *, every: float, place: int | None) -> None:
         self.question, self.every, self.looks_at = question, every, 0.0
-        self._wants_places = wants_places
-        self._place: int | None = None
+        self._wants_places, self._place = place is not None, place
         self._look: Look = None
         self._news = threading.Event()
 
@@ -87,14 +86,13 @@ class DecisionHub:
         subjects: tuple[str, str] | None,
         *,
         every: float | None = None,
-        wants_places: bool = False,
+        place: int | None = None,
     ) -> Iterator[Waiter]:
         """Somebody who waits, for the length of the block: looked up at once, when a message names the job, and
-        `every` so many seconds. `subjects` are checked for revocation at each look; None for who needs no token.
+        `every` so many seconds. `subjects` are checked for revocation at each look; None for who needs no token. Who
+        gives the `place` that they know is told of others, too.
         """
-        waiter = Waiter(
-            (job_id, subjects), every=REREAD_SECONDS if every is None else every, wants_places=wants_places
-        )
+        waiter = Waiter((job_id, subjects), every=REREAD_SECONDS if every is None else every, place=place)
         with self._lock:
             self._waiters.setdefault(str(job_id), set()).add(waiter)
             self._due[waiter] = None

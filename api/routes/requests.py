@@ -224,7 +224,9 @@ def _events(
     """
     ends_at = time.monotonic() + STREAM_SECONDS_MAX
     comment = STILL_WAITING if _event_id(status) == last_seen else b""
-    with container.hub.waiter(status.job_id, subjects, every=POSITION_SECONDS, wants_places=True) as waiter:
+    with container.hub.waiter(
+        status.job_id, subjects, every=POSITION_SECONDS, place=status.position
+    ) as waiter:
         while True:
             if _event_id(status) != last_seen:
                 last_seen = _event_id(status)

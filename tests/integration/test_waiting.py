@@ -306,7 +306,7 @@ class TestHub:
             lambda asked: [status_of(job, decided=False, position=places[0]) for job, _ in asked],
         )
         job_id, told = uuid.uuid4(), []
-        with hub.waiter(job_id, None, wants_places=True) as curious, hub.waiter(job_id, None) as patient:
+        with hub.waiter(job_id, None, place=4) as curious, hub.waiter(job_id, None) as patient:
             while places:
                 hub._wake([str(job_id)])
                 hub.look_once()
