@@ -17,6 +17,7 @@ from typing import Final
 from redis import Redis
 from redis.exceptions import RedisError
 
+from shared.db import waiting as patience
 from shared.errors import GuichetError, NotFoundError
 from shared.line.keys import DECIDED_CHANNEL
 from shared.line.status import Question
@@ -28,6 +29,9 @@ REREAD_SECONDS: Final = 5.0
 RECONNECT_SECONDS: Final = 1.0
 # How often the reader looks who has not been looked up for too long: a tenth of a millisecond for a thousand of them.
 TURN_SECONDS: Final = 0.25
+# A database that says nothing keeps the reader from all the others, whose decisions Redis may know. A statement of a
+# look takes milliseconds.
+SILENT_SECONDS: Final = 2.0
 # In one script, which keeps Redis from accepting for so long: two milliseconds.
 LOOKS_AT_ONCE: Final = 100
 
@@ -126,7 +130,8 @@ class DecisionHub:
             chunk = due[start : start + LOOKS_AT_ONCE]
             for waiter in chunk:
                 waiter.looks_at = now + waiter.every
-            looks = self._look_up([waiter.question for waiter in chunk])
+            with patience(SILENT_SECONDS):
+                looks = self._look_up([waiter.question for waiter in chunk])
             for waiter, look in zip(chunk, looks, strict=True):
                 waiter.tell(look)
 

@@ -55,9 +55,9 @@ QUICK = Sizes(
     idle=100,
     admin=5_000,
     listed=50_000,
-    reads=2_000,
-    status=2_000,
-    waiters=1_000,
+    reads=1_500,
+    status=1_000,
+    waiters=600,
     scaling_accepts=2_000,
     scaling_decisions=10_000,
 )
