@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -76,7 +77,8 @@ class DecisionHub:
     def __init__(self, redis: "Redis", look_up: Callable[[Sequence[Question]], Sequence[Look]]) -> None:
         self._redis, self._look_up = redis, look_up
         self._waiters: dict[str, set[Waiter]] = {}
-        self._due: dict[Waiter, None] = {}
+        self._due: OrderedDict[Waiter, None] = OrderedDict()  # new ones, and those that a message named
+        self._late: OrderedDict[Waiter, None] = OrderedDict()
         self._lock = threading.Lock()
         self._turn = threading.Event()
         self._scans_at = 0.0
@@ -107,6 +109,7 @@ class DecisionHub:
         finally:
             with self._lock:
                 self._due.pop(waiter, None)
+                self._late.pop(waiter, None)
                 waiting = self._waiters[str(job_id)]
                 waiting.discard(waiter)
                 if not waiting:
@@ -124,25 +127,27 @@ class DecisionHub:
 
     def look_once(self) -> None:
         """Looks up everybody whose turn it is: one round trip for each LOOKS_AT_ONCE of them."""
-        now = time.monotonic()
-        due = self._take_due(now)
-        for start in range(0, len(due), LOOKS_AT_ONCE):
-            chunk = due[start : start + LOOKS_AT_ONCE]
-            for waiter in chunk:
-                waiter.looks_at = now + waiter.every
+        while due := self._take_due(time.monotonic()):
             with patience(SILENT_SECONDS):
-                looks = self._look_up([waiter.question for waiter in chunk])
-            for waiter, look in zip(chunk, looks, strict=True):
+                looks = self._look_up([waiter.question for waiter in due])
+            for waiter, look in zip(due, looks, strict=True):
                 waiter.tell(look)
 
     def _take_due(self, now: float) -> list[Waiter]:
+        """The next to be looked up: those of whom there is word come before those whose time has come."""
+        due: list[Waiter] = []
         with self._lock:
-            due, self._due = self._due, {}
             if now >= self._scans_at:
                 self._scans_at = now + TURN_SECONDS
                 for waiting in self._waiters.values():
-                    due.update((waiter, None) for waiter in waiting if waiter.looks_at <= now)
-        return [*due]
+                    self._late.update((waiter, None) for waiter in waiting if waiter.looks_at <= now)
+            for queue in (self._due, self._late):
+                while queue and len(due) < LOOKS_AT_ONCE:
+                    waiter, _ = queue.popitem(last=False)
+                    self._late.pop(waiter, None)
+                    waiter.looks_at = now + waiter.every
+                    due.append(waiter)
+        return due
 
     def _start(self) -> None:
         if self._started or self._closed:

@@ -221,12 +221,12 @@ class TestHub:
     def test_keeps_no_waiter(self, app, waiters):
         waiters[0].status("?wait=1")
         hub = app.extensions["guichet"].hub
-        assert (hub._waiters, hub._due) == ({}, {})
+        assert [*hub._waiters, *hub._due, *hub._late] == []
 
     def test_keeps_no_waiter_that_met_an_error(self, hub):
         with pytest.raises(ZeroDivisionError), hub.waiter(uuid.uuid4(), None):
             raise ZeroDivisionError
-        assert (hub._waiters, hub._due) == ({}, {})
+        assert [*hub._waiters, *hub._due, *hub._late] == []
 
     def test_looks_up_only_whose_job_it_is(self, hub, ledger, redis_client, monkeypatch):
         monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)
@@ -259,6 +259,24 @@ class TestHub:
             hub.look_once()
             assert ledger.looks[3:] == [[(jobs[5], None)]]
             assert [index for index, waiter in enumerate(crowd) if waiter.wait(0)] == [5]
+
+    def test_looks_first_for_those_of_whom_there_is_word(self, hub, ledger, monkeypatch):
+        """However many places are to be looked for: nobody waits for them who has been decided."""
+        monkeypatch.setattr(DecisionHub, "_start", lambda _: None)
+        monkeypatch.setattr(waiting, "LOOKS_AT_ONCE", 2)
+        now = [1000.0]
+        monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        jobs = [uuid.uuid4() for _ in range(4)]
+        with contextlib.ExitStack() as stack:
+            for job in jobs:
+                stack.enter_context(hub.waiter(job, None, every=2.0))
+            hub.look_once()
+            del ledger.looks[:]
+            now[0] += 3
+            hub._wake([str(jobs[3])])
+            hub.look_once()
+        assert asked_of(ledger)[0] == jobs[3]
+        assert sorted(asked_of(ledger)) == sorted(jobs)  # each once
 
     def test_looks_again_in_time_whatever_it_met(self, hub, ledger, monkeypatch):
         """Neither errors nor the absence of news may turn waiting into spinning, or end it."""
@@ -395,6 +413,12 @@ class TestEtag:
         again = waiters[0].status(**{"If-None-Match": first.headers["ETag"]})
         assert (again.status_code, again.data) == (304, b"")
         assert again.headers["ETag"] == first.headers["ETag"]
+
+    @pytest.mark.parametrize("known", ['"x", {}', "W/{}", "*"])
+    def test_is_known_however_it_is_said(self, waiters, known):
+        tag = waiters[0].status().headers["ETag"]
+        assert waiters[0].status(**{"If-None-Match": known.format(tag)}).status_code == 304
+        assert waiters[0].status(**{"If-None-Match": '"x", W/"y"'}).status_code == 200
 
     def test_is_the_same_while_nothing_changes_and_another_after_the_decision(self, driver, waiters):
         queued = waiters[1].status()
