@@ -60,7 +60,7 @@ class Costs:
     accept: Demand
     decision: Demand
     batch: Demand = field(default_factory=Demand)
-    batch_max: int = 250
+    batch_max: int = 500
     patient_below: int = 64  # after a batch smaller than this a worker waits for more
     patience_us: float = 5_000.0
 

@@ -13,6 +13,7 @@ COSTS = Costs(
     accept=Demand(api_us=400, redis_us=50, client_us=20),
     decision=Demand(worker_us=20, redis_us=20, postgres_us=20, wait_us=5),
     batch=Demand(worker_us=500, redis_us=200, postgres_us=800, wait_us=1_000),
+    batch_max=250,
 )
 
 demands = st.builds(
