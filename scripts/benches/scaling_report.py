@@ -45,11 +45,12 @@ def cpu_by_kind(each: Demand) -> str:
 def _rate(name: str, runs: list[Run], found: Prediction) -> Figure:
     rates, cores = [run.rate for run in runs], median([run.cores for run in runs])
     batches = median([run.batch_size for run in runs])
+    each = Demand(**{part: median([getattr(run.each, part) for run in runs]) for part in PARTS.values()})
     parts = [
         f"model {found.model.per_second:,.0f}/s: {found.model.limit.resource}",
         f"others left {cores:.2f} cores",
         spread(rates),
-        f"each: {cpu_by_kind(runs[-1].each)}",
+        f"each: {cpu_by_kind(each)}",
     ]
     if batches:
         parts.insert(2, f"batches of {batches:.0f}")
@@ -58,7 +59,7 @@ def _rate(name: str, runs: list[Run], found: Prediction) -> Figure:
         value=found.measured,
         unit="/s",
         note="; ".join(parts),
-        client_cpu=found.measured * runs[-1].each.client_us / 1e6 if runs[-1].each.client_us else None,
+        client_cpu=found.measured * each.client_us / 1e6 if each.client_us else None,
     )
 
 
