@@ -14,7 +14,7 @@ def preferred_wait(default: int = 0) -> tuple[int, bool]:
     """Seconds to wait (at most 30), and whether the client asked for them; a malformed preference is ignored,
     as the RFC wants.
     """
-    # Out of the environment, where the server has joined several headers: looking through them all takes 15 µs.
+    # Out of the environment, where the server has joined several headers, so that nobody looks through them all.
     preference = request.environ.get("HTTP_PREFER")
     found = None if preference is None else _WAIT.search(preference)
     if found is None:

@@ -15,7 +15,7 @@ from shared.line.installation import Installation
 from shared.settings import Settings
 
 
-# Not frozen, here and below: that would cost 0.8 µs a field, 16 µs of every accept.
+# Not frozen, here and below: setting a frozen field costs several times as much, and every accept sets twenty.
 @dataclass(slots=True, kw_only=True)
 class NewRequest:
     """A request at the door. `key_hash` and `fingerprint` are hex sha256 of the Idempotency-Key and of what
