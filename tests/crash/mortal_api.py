@@ -46,7 +46,7 @@ def live(app: Flask, order: dict[str, Any]) -> NoReturn:
     container.snapshots.find(order["event_id"])
     client = app.test_client()
     client.get("/api/events/slots")  # the pool's first connection
-    death.arm()
+    death.arm(beside="status-reader")
     answer = client.open(
         order["url"], method=order["method"], headers=order["headers"], json=order.get("body", {})
     )

@@ -34,17 +34,18 @@ SCRIPTS = {
 
 
 class Death:
-    """Counts the calls of the thread that armed it, and ends the process at the chosen one."""
+    """Counts the calls of the thread that armed it, and of one beside it, and ends the process at the chosen one."""
 
     def __init__(self, *, at: int, when: str) -> None:
         self._left, self._when = at, when
         self._thread: int | None = None
+        self._beside = ""
         self._pid = os.getpid()
         self._due: dict[int, str] = {}  # connection → the call with whose answer the process ends
 
-    def arm(self) -> None:
-        """From now on calls count."""
-        self._thread = threading.get_ident()
+    def arm(self, *, beside: str = "") -> None:
+        """From now on calls count, also those of the thread of this name: it does what the armed one waits for."""
+        self._thread, self._beside = threading.get_ident(), beside
 
     def disarm(self) -> None:
         """Until it is armed again calls do not count."""
@@ -79,7 +80,8 @@ class Death:
 
     def _is_chosen(self, description: str) -> bool:
         """Counts; ends the process when this is the call and the moment is before it."""
-        if self._thread != threading.get_ident():
+        counts = self._thread == threading.get_ident() or threading.current_thread().name == self._beside
+        if self._thread is None or not counts:
             return False
         self._left -= 1
         if self._left == 0 and self._when == BEFORE:

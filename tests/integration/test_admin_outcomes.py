@@ -27,7 +27,7 @@ CLEAN = "/api/admin/queue/clean"
 
 @pytest.fixture
 def its_settings(settings, own_redis):
-    return replace(settings, redis_url=own_redis.url)
+    return replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0)
 
 
 @pytest.fixture

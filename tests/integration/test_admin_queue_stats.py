@@ -255,7 +255,7 @@ class TestReport:
 
 class TestAway:
     def test_redis(self, make_app, own_redis, settings, engine):
-        app = make_app(replace(settings, redis_url=own_redis.url))
+        app = make_app(replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0))
         headers = auth_header(app, make_user(engine, role="admin"))
         assert app.test_client().get(URL, headers=headers).status_code == 200
         own_redis.stop()

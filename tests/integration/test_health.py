@@ -178,7 +178,7 @@ class TestUnready:
         assert watcher.look().status_code == 200
 
     def test_without_redis(self, make_app, settings, own_redis):
-        watcher = Watcher(make_app(replace(settings, redis_url=own_redis.url)))
+        watcher = Watcher(make_app(replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0)))
         with connect_redis(own_redis.url) as redis:
             heartbeat.beat(redis, "somebody")
         assert watcher.look().status_code == 200
@@ -222,7 +222,7 @@ class TestEachPartShowsAsItself:
         assert list(watcher.problems()) == ["worker"]
 
     def test_a_redis_that_was_stopped(self, make_app, settings, own_redis):
-        own = replace(settings, redis_url=own_redis.url)
+        own = replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0)
         watcher = Watcher(make_app(own))
         with worker_process(own):
             await_that(lambda: watcher.look().status_code == 200, what="the worker")
@@ -254,7 +254,7 @@ class TestEachPartShowsAsItself:
     def test_a_redis_that_may_lose_what_it_has_acknowledged(
         self, make_app, settings, own_redis, name, value, durable
     ):
-        own = replace(settings, redis_url=own_redis.url)
+        own = replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0)
         watcher = Watcher(make_app(own))
         with worker_process(own), connect_redis(own_redis.url) as redis:
             await_that(lambda: watcher.look().status_code == 200, what="the worker")

@@ -353,7 +353,7 @@ class TestCost:
 
 class TestOutages:
     def test_own_figures_answer_without_redis(self, make_app, settings, own_redis):
-        client = make_app(replace(settings, redis_url=own_redis.url)).test_client()
+        client = make_app(replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0)).test_client()
         assert scrape(client)("line_up", part="redis") == 1
         own_redis.kill()
         found = scrape(client)
@@ -375,7 +375,7 @@ class TestOutages:
         self, make_app, settings, own_redis, monkeypatch
     ):
         monkeypatch.setattr("shared.questions.WAIT_SECONDS", 0.1)
-        client = make_app(replace(settings, redis_url=own_redis.url)).test_client()
+        client = make_app(replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0)).test_client()
         assert scrape(client)("line_up", part="redis") == 1
         (pid,) = own_redis.pids
         os.kill(pid, signal.SIGSTOP)

@@ -101,7 +101,7 @@ class TestShutDoor:
 
     def test_closes_new_connections_at_once(self, proxy: Proxy) -> None:
         proxy.refuse("closed")
-        with call(proxy) as client, pytest.raises(ConnectionResetError):
+        with pytest.raises(ConnectionResetError), call(proxy) as client:  # before or after it is told of it
             read(client, 1)
         proxy.heal()
         with call(proxy) as client:
