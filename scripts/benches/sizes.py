@@ -43,10 +43,10 @@ QUICK = Sizes(
     stock_forks=20,
     accepts=5_000,
     end_to_end=3_000,
-    steady=4_000,
+    steady=3_000,
     depth=10_000,
     depth_probes=60,
-    past=50_000,
+    past=30_000,
     past_decided=4_000,
     redis_memory=3_000,
     memory_decisions=16_000,
@@ -58,8 +58,8 @@ QUICK = Sizes(
     reads=1_500,
     status=1_000,
     waiters=600,
-    scaling_accepts=2_000,
-    scaling_decisions=10_000,
+    scaling_accepts=800,
+    scaling_decisions=4_000,
 )
 
 
