@@ -95,7 +95,7 @@ class TestWhileOthersAreAccepted:
     def test_nobody_is_lost_and_nobody_overtakes(self, desk: Desk) -> None:
         events = desk.open_events(2, partition=PARTITION, capacity=400)
         backup = Backup(desk.engine)
-        # Slower than they are decided: Redis keeps 50,000 decided jobs, and what it has forgotten nobody can put back.
+        # Slower than they are decided: Redis keeps 20,000 decided jobs, and what it has forgotten nobody can put back.
         with Flow(desk, events, threads=3, pause_seconds=0.002) as flow:
             flow.await_more(200)
             decide(desk)
