@@ -11,11 +11,11 @@ class Sizes:
 
     rounds: int = 5
     decisions: int = 50_000
-    stock_jobs: int = 1_000
+    stock_jobs: int = 600
     stock_forks: int = 150  # jobs of the worker that forks for each
-    accepts: int = 15_000
+    accepts: int = 10_000
     end_to_end: int = 20_000
-    steady: int = 15_000  # requests in a round, at a thousand a second
+    steady: int = 10_000  # requests in a round, at a thousand a second
     depth: int = 1_000_000
     depth_probes: int = 300
     past: int = 5_000_000  # decisions, against none
@@ -27,8 +27,8 @@ class Sizes:
     idle: int = 300
     admin: int = 200_000  # that wait, that failed, and failed tasks
     listed: int = 1_000_000  # events, with five times as many bookings, against a hundredth of them
-    reads: int = 20_000  # of one list and one event
-    status: int = 20_000  # polls, a quarter as many clients
+    reads: int = 10_000  # of one list and one event
+    status: int = 8_000  # polls, a quarter as many clients
     waiters: int = 3_000
     scaling_accepts: int = 10_000  # in each configuration
     scaling_decisions: int = 40_000
