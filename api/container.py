@@ -25,7 +25,9 @@ from shared.services.passwords import Passwords
 from shared.services.requests import find_statuses
 from shared.settings import Settings
 
-REDIS_CONNECTIONS_MAX = 64
+# Made as they are needed. Redis answers everybody who spoke since its last turn and syncs its file once for them all,
+# so more at once costs nothing; whoever finds none free for a second is refused (503). Redis allows 10,000 in all.
+REDIS_CONNECTIONS_MAX = 256
 CONSOLE_CONNECTIONS_MAX = 4
 
 

@@ -44,7 +44,7 @@ class Settings:
 
     # the line
     partitions: int = 8  # fixed at the first migration
-    batch_max: int = 500  # a decision costs 10 % less than at 250; more would keep Redis busy for too long
+    batch_max: int = 500  # what a batch costs once is little then; more would keep Redis busy for too long
     event_undecided_max: int = 100_000
     partition_undecided_max: int = 1_000_000
     user_undecided_max: int = 20
