@@ -23,8 +23,8 @@ API_PROCESSES: Final = 2  # as an installation has them, for what is accepted an
 class Runs:
     """Runs by configuration: number of processes → one a round."""
 
-    accepts: dict[int, list[Run]] = field(default_factory=lambda: {count: [] for count in COUNTS})
-    decisions: dict[int, list[Run]] = field(default_factory=lambda: {count: [] for count in COUNTS})
+    accepts: dict[int, list[Run]] = field(default_factory=dict)
+    decisions: dict[int, list[Run]] = field(default_factory=dict)
     small_batches: list[Run] = field(default_factory=list)
     end_to_end: list[Run] = field(default_factory=list)
 
@@ -34,6 +34,9 @@ def measure(laboratory: Laboratory) -> Measurement:
     each run. From these it says what two and four processes do, and how fast a sell-out is.
     """
     measurement, runs = Measurement(), Runs()
+    for count in COUNTS:
+        if count <= laboratory.sizes.processes_max:
+            runs.accepts[count], runs.decisions[count] = [], []
     for _ in range(laboratory.sizes.rounds):
         _take_round(laboratory, measurement, runs)
     costs = calibrate_from(runs)

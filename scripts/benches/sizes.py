@@ -32,6 +32,7 @@ class Sizes:
     waiters: int = 3_000
     scaling_accepts: int = 10_000  # in each configuration
     scaling_decisions: int = 40_000
+    processes_max: int = 4  # side by side; most of a short run is their start
 
 
 FULL = Sizes()
@@ -60,14 +61,15 @@ QUICK = Sizes(
     waiters=600,
     scaling_accepts=800,
     scaling_decisions=4_000,
+    processes_max=2,
 )
 
 
 def scaled(sizes: Sizes, factor: float) -> Sizes:
-    """Every count but the rounds times `factor`: for tests that only want to see it run."""
+    """Every count of requests times `factor`, one round, few processes: for tests that only want to see it run."""
     counts = {
         field.name: max(USERS_MIN, int(getattr(sizes, field.name) * factor))
         for field in fields(Sizes)
-        if field.name != "rounds"
+        if field.name not in {"rounds", "processes_max"}
     }
-    return Sizes(rounds=1, **counts)
+    return Sizes(rounds=1, processes_max=QUICK.processes_max, **counts)
