@@ -92,7 +92,8 @@ class TestEverySale:
                 for person in range(scenario.people)
                 if events[person] == event and people.ends[person] in DECIDED
             ]
-            mine.sort(key=lambda person: people.accepted[person])
+            # Accepted at one moment, to the last digit: then the order is the line's.
+            mine.sort(key=lambda person: (people.accepted[person], people.decided[person]))
             assert all(people.decided[one] <= people.decided[other] for one, other in pairwise(mine))
 
     @every_sale
