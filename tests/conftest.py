@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--contract-cases",
         type=int,
-        default=1_000,
+        default=500,
         help="made-up calls for each actor in tests/contract/test_schemathesis.py",
     )
     group = parser.getgroup("hostile", "tests/hostile")
