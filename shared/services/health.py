@@ -11,19 +11,20 @@ from shared.store.line_state import Pause
 
 
 def check_readiness(
-    gate: LineGate, redis: "Redis", *, partitions: int, pause: Pause | None
+    gate: LineGate, redis: "Redis", *, partitions: int, pause: Pause | None, live_workers: int | None = None
 ) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """(problems, warnings) by part: postgres, schema, redis, durability, installation, demo, worker are problems;
     what makes the line stand although everything is there (paused, suspended, a partition's trouble) and what
     was lost are warnings.
 
-    Looks each time it is asked: the gate's round trips and two more.
+    `live_workers` is what a caller that shows the workers too has counted, so that both agree; counted here
+    without. Looks each time it is asked: the gate's round trips and two more.
     """
     state = gate.check()
     problems = dict(state.problems)
     if "redis" not in problems:
         try:
-            if count_live_workers(redis) == 0:
+            if (count_live_workers(redis) if live_workers is None else live_workers) == 0:
                 problems["worker"] = "No booking worker is alive; requests are accepted and wait"
         except (RedisError, OSError) as error:
             problems["redis"] = f"Redis cannot be reached: {type(error).__name__}"

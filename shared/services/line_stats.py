@@ -64,13 +64,16 @@ def read_line_stats(engine: Engine, gate: LineGate, redis: "Redis", *, partition
     """
     with transaction(engine) as session:
         pause = find_pause_record(session)
-    problems, warnings = check_readiness(gate, redis, partitions=partitions, pause=None)
+    workers = look_at_workers(redis)
+    problems, warnings = check_readiness(
+        gate, redis, partitions=partitions, pause=None, live_workers=sum(worker.live for worker in workers)
+    )
     if "installation" in problems:
         raise LineUnavailableError(problems["installation"])
     return LineStats(
         pause=pause,
         partitions=look_at_partitions(redis, partitions),
-        workers=look_at_workers(redis),
+        workers=workers,
         problems={**problems, **warnings},
     )
 

@@ -11,7 +11,7 @@ from shared.clock import parse_rfc3339
 from shared.db import transaction
 from shared.line import keys
 from shared.line.look import look_at_workers
-from shared.services import line_pause
+from shared.services import health, line_pause
 from tests.factories import auth_header, make_event, make_user
 from tests.lines import await_that, worker_process
 from worker import heartbeat
@@ -171,6 +171,11 @@ class TestWorkers:
         assert [worker["live"] for worker in document["workers"]] == [False]
         assert document["decided_per_second"] == 0
         assert parts(document) == ["worker"]
+
+    def test_is_a_problem_of_the_same_look_that_shows_the_workers(self, stats, monkeypatch):
+        monkeypatch.setattr(health, "count_live_workers", lambda redis: 1)  # a second ago there was one
+        document = stats()
+        assert (document["workers"], parts(document)) == ([], ["worker"])
 
     def test_hashes_that_somebody_damaged(self, stats, redis_client):
         for name in ("empty", "wrong", "odd"):
