@@ -5,6 +5,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from flask import Flask
 from sqlalchemy import Engine, select, update
 from werkzeug.test import TestResponse
 
@@ -13,6 +14,7 @@ from shared.db import transaction
 from shared.ids import uuid7
 from shared.models import AuditLogEntry, Booking, Decision, Event, User
 from shared.store.clock import read_clock
+from tests.factories import auth_header, make_user
 
 START = datetime(2040, 6, 1, 18, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -45,6 +47,14 @@ EVENT_FIELDS = {
 
 def event_body(**fields: Any) -> dict[str, Any]:
     return {"title": "Concert", "starts_at": rfc3339(START), "capacity": 50, **fields}
+
+
+def book(app: Flask, event: Event, user: User | None = None, **headers: str) -> TestResponse:
+    """What `user`, or somebody, is answered who asks for a ticket."""
+    user = user or make_user(app.extensions["guichet"].engine)
+    return app.test_client().post(
+        f"/api/bookings/{event.id}/book", headers={**auth_header(app, user), **headers}
+    )
 
 
 def add_booking(

@@ -8,7 +8,7 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from flask import Flask
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
 
 from shared.clock import utc_now
 from shared.db import transaction
@@ -143,3 +143,9 @@ def bearer(settings: Settings, user: User, *, family_id: uuid.UUID | None = None
         lifetime_seconds=settings.access_token_seconds,
     )
     return {"Authorization": f"Bearer {token}"}
+
+
+def change(engine: Engine, statement: str, **values: object) -> None:
+    """What no public entrypoint does: a statement in a transaction of its own."""
+    with transaction(engine) as session:
+        session.execute(text(statement), values)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -32,3 +33,10 @@ class Scrape:
         for (found, found_labels), value in self.samples.items():
             if found == name and labels.items() <= dict(found_labels).items():
                 yield dict(found_labels), value
+
+
+def scrape(client: FlaskClient, **headers: str) -> Scrape:
+    """What a client gets there."""
+    answer = client.get("/metrics", headers=headers)
+    assert answer.status_code == 200, answer.text
+    return Scrape(answer.text)

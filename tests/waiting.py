@@ -8,8 +8,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
-from shared.models import User
-from tests.factories import auth_header, make_user, make_users
+from shared.models import Event, User
+from tests.factories import auth_header, make_event, make_user, make_users
 from tests.lines import LineDriver, await_that, worker_process
 
 AT_ONCE = {"Prefer": "wait=0"}
@@ -75,6 +75,13 @@ class Crowd:
     def person(self, role: str = "attendee") -> Person:
         """One of them."""
         return self._person(make_user(self.engine, role=role))
+
+    def sold_out(self) -> tuple[Event, Person]:
+        """An event whose only two tickets somebody has, and who, known at the door."""
+        event, holder = make_event(self.engine, capacity=2), self.person()
+        assert holder.book(event.id, 2)["status"] == "confirmed"
+        self.look_again()
+        return event, holder
 
     def look_again(self) -> None:
         """The door sees what was decided, without waiting for its next turn."""

@@ -1,4 +1,4 @@
-"""Who acts in tests over HTTP: a host with their events, an admin, an attendee; and who tampers behind their backs."""
+"""Who acts in tests over HTTP: a host with their events and organization, an admin, an attendee; and who tampers behind their backs."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,12 +8,14 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
-from shared.models import User
+from shared.models import Organization, User
 from shared.settings import Settings
 from tests.event_calls import event_body
-from tests.factories import auth_header, make_user
+from tests.factories import auth_header, make_organization, make_user
+from tests.lines import LineDriver
 from tests.standing import StandingLine
 from tests.stories import Story
+from tests.waiting import Crowd
 
 
 @pytest.fixture
@@ -37,6 +39,29 @@ def as_attendee(app: Flask, engine: Engine) -> dict[str, str]:
 
 
 @pytest.fixture
+def member(engine: Engine) -> User:
+    """An attendee by role: what counts is the membership."""
+    return make_user(engine)
+
+
+@pytest.fixture
+def as_member(app: Flask, member: User) -> dict[str, str]:
+    return auth_header(app, member)
+
+
+@pytest.fixture
+def organization(engine: Engine, host: User, member: User) -> Organization:
+    """The host's, with one other member."""
+    return make_organization(
+        engine,
+        name="Cello Festival",
+        logo_url="https://cello.example/logo.svg",
+        owners=[host],
+        members=[member],
+    )
+
+
+@pytest.fixture
 def create(client: FlaskClient, as_host: dict[str, str]) -> Callable[..., dict[str, Any]]:
     def create_over_http(**fields: Any) -> dict[str, Any]:
         answer = client.post("/api/events", json=event_body(**fields), headers=as_host)
@@ -45,6 +70,20 @@ def create(client: FlaskClient, as_host: dict[str, str]) -> Callable[..., dict[s
         return document
 
     return create_over_http
+
+
+@pytest.fixture
+def driver(settings: Settings, engine: Engine) -> Iterator[LineDriver]:
+    """A worker that decides when the test says so."""
+    driver = LineDriver(settings, engine)
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def crowd(app: Flask, client: FlaskClient, driver: LineDriver, engine: Engine) -> Crowd:
+    """People who ask over HTTP, whose requests that worker decides."""
+    return Crowd(app, client, driver, engine)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """All of one's own data as one file: everything that is there, and nothing of anybody else."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -18,7 +17,6 @@ from shared.store.paging import Page, PageRequest, Position
 from tests.account_calls import bearer, log_in
 from tests.event_calls import add_booking, problem_of
 from tests.factories import PASSWORD, auth_header, make_event, make_organization, make_user
-from tests.lines import LineDriver
 from tests.plans import indexes_of
 
 EXPORT = "/api/auth/export"
@@ -36,13 +34,6 @@ def ada(engine) -> User:
 @pytest.fixture
 def as_ada(app, ada) -> dict[str, str]:
     return auth_header(app, ada)
-
-
-@pytest.fixture
-def driver(settings, engine) -> Iterator[LineDriver]:
-    driver = LineDriver(settings, engine)
-    yield driver
-    driver.close()
 
 
 def wait_in_list(engine, event: Event, user: User) -> None:

@@ -1,7 +1,6 @@
 """A booking's way: HTTP → line → decision → status."""
 
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,16 +10,7 @@ from sqlalchemy import Engine
 
 from shared.clock import utc_now
 from shared.models import User
-from shared.settings import Settings
 from tests.factories import auth_header, make_event, make_user, make_users
-from tests.lines import LineDriver
-
-
-@pytest.fixture
-def driver(settings: Settings, engine: Engine) -> Iterator[LineDriver]:
-    driver = LineDriver(settings, engine)
-    yield driver
-    driver.close()
 
 
 class Caller:

@@ -1,23 +1,11 @@
 """Calling an event off, and closing an account: control-plane changes that the line works off."""
 
-from collections.abc import Iterator
-
-import pytest
 from sqlalchemy import Engine, select, text
 
 from shared.db import transaction
 from shared.models import Booking, ControlRequest, Decision, Event
 from shared.services import control_requests
-from shared.settings import Settings
 from tests.factories import auth_header, make_event, make_user, make_users
-from tests.lines import LineDriver
-
-
-@pytest.fixture
-def driver(settings: Settings, engine: Engine) -> Iterator[LineDriver]:
-    driver = LineDriver(settings, engine)
-    yield driver
-    driver.close()
 
 
 def rows_of(engine: Engine, event_id: int) -> list[tuple[str, str, str | None]]:

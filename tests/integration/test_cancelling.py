@@ -1,27 +1,18 @@
 """Cancelling a registration: the same answer for the same key, by the strongest right; whose bookings anybody sees."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
 from shared.clock import utc_now
 from shared.db import transaction
 from shared.models import Decision, Event, User
-from shared.settings import Settings
 from tests.factories import auth_header, make_event, make_user
 from tests.lines import LineDriver
 
 NOW = {"Prefer": "wait=0"}
 KEY = {"Idempotency-Key": "leave"}
-
-
-@pytest.fixture
-def driver(settings: Settings, engine: Engine) -> Iterator[LineDriver]:
-    driver = LineDriver(settings, engine)
-    yield driver
-    driver.close()
 
 
 class Guest:

@@ -1,6 +1,6 @@
 """What a closed account gives back goes to whoever waits for it, through the line and in their order."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,14 +10,6 @@ from shared.db import transaction
 from shared.models import Event, Offer, User, WaitlistEntry
 from tests.auditing import audit
 from tests.factories import PASSWORD, auth_header, make_event, make_user
-from tests.lines import LineDriver
-
-
-@pytest.fixture
-def driver(settings, engine) -> Iterator[LineDriver]:
-    driver = LineDriver(settings, engine)
-    yield driver
-    driver.close()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """An admin drains an event's line: who waits is withdrawn at their place and told why; nobody else notices."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,19 +15,10 @@ from scripts.audit import run_audit
 from shared.clock import utc_now
 from shared.line import keys
 from shared.models import Event, User
-from shared.settings import Settings
 from tests.factories import auth_header, make_event, make_user, make_users
-from tests.lines import LineDriver
 
 URL = "/api/admin/queue/drain"
 REASON = "The price was wrong."
-
-
-@pytest.fixture
-def driver(settings: Settings, engine: Engine) -> Iterator[LineDriver]:
-    driver = LineDriver(settings, engine)
-    yield driver
-    driver.close()
 
 
 @pytest.fixture

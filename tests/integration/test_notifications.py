@@ -13,7 +13,6 @@ from shared.services import outbox
 from shared.services.announcements import warn_of_expiring_offers
 from shared.services.notifier import make_notifier
 from tests.factories import auth_header, make_event, make_user
-from tests.lines import LineDriver
 from tests.telling import (
     add_booking,
     add_entry,
@@ -26,13 +25,6 @@ from tests.telling import (
     tell_ledger,
     told,
 )
-
-
-@pytest.fixture
-def driver(settings, engine):
-    driver = LineDriver(settings, engine)
-    yield driver
-    driver.close()
 
 
 @pytest.fixture

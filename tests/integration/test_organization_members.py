@@ -28,11 +28,6 @@ def member(engine: Engine) -> User:
 
 
 @pytest.fixture
-def as_member(app: Flask, member: User) -> dict[str, str]:
-    return auth_header(app, member)
-
-
-@pytest.fixture
 def organization(engine: Engine, host: User, member: User) -> Organization:
     return make_organization(engine, owners=[host], members=[member])
 

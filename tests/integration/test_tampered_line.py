@@ -2,7 +2,7 @@
 
 import random
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -58,13 +58,6 @@ TAMPERED: dict[str, Callable[[int, int], dict[str, Any]]] = {
     "no queue": lambda *_: {"origin": "nowhere"},
     "a state that nobody knows": lambda *_: {"status": "deferred"},
 }
-
-
-@pytest.fixture
-def driver(settings, engine) -> Iterator[LineDriver]:
-    driver = LineDriver(settings, engine)
-    yield driver
-    driver.close()
 
 
 def send(driver: LineDriver, request: NewRequest) -> str:

@@ -1,6 +1,5 @@
 """Reading waitlists over HTTP: one's own places, an event's list and its length, places in long lists."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -11,9 +10,7 @@ from shared.db import transaction
 from shared.store import waitlist
 from shared.store.paging import PageRequest
 from tests.factories import make_event, make_organization
-from tests.lines import LineDriver
 from tests.plans import indexes_of
-from tests.waiting import Crowd
 
 # Two thirds of 30,000 wait for one event, the others have an offer or have ended.
 FILL = """
@@ -32,13 +29,6 @@ insert into offers (id, entry_id, event_id, user_id, tickets, status, expires_at
     from waitlist_entries where status = 'offered';
 update events set offered = 5000, waiting = '{20000,0,0,0,0,0,0,0,0,0}' where id = :event;
 """
-
-
-@pytest.fixture
-def crowd(app, client, settings, engine) -> Iterator[Crowd]:
-    driver = LineDriver(settings, engine)
-    yield Crowd(app, client, driver, engine)
-    driver.close()
 
 
 def fill_up(crowd, event, *sizes):

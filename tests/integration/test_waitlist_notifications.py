@@ -2,7 +2,6 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import text
@@ -10,16 +9,8 @@ from sqlalchemy import text
 from shared.db import transaction
 from shared.services.offers import expire_offers
 from tests.factories import auth_header, make_event, make_user
-from tests.lines import LineDriver
 from tests.telling import kinds_told, tell, tell_ledger, told
 from tests.waiting import Crowd, Person
-
-
-@pytest.fixture
-def crowd(app, client, settings, engine) -> Iterator[Crowd]:
-    driver = LineDriver(settings, engine)
-    yield Crowd(app, client, driver, engine)
-    driver.close()
 
 
 class House:
