@@ -11,6 +11,7 @@ from api.container import Container
 from api.idempotency import REPLAYED, fingerprint_of, idempotency_key
 from api.line_responses import accept_unknown, accepted_response, await_status, decision_response, refusal
 from api.prefer import preferred_wait
+from api.problems import refusal_response
 from api.responses import NO_STORE
 from shared.domain.permissions import ActingAs
 from shared.domain.requests import BOOK, CANCEL, RequestKind
@@ -114,9 +115,8 @@ def submit(
     snapshot: EventSnapshot | None,
     default_wait: int,
 ) -> Response:
-    """One script, then the 202, the decision of an earlier request with the same key, or the one that was waited for.
-
-    Raises what the door or the line's limits refuse, and UnavailableError.
+    """One script, then the 202, the decision of an earlier request with the same key, the one that was waited for, or
+    what the door or the line's limits refuse. Raises UnavailableError.
     """
     wait_seconds, preferred = preferred_wait(default_wait)
     try:
@@ -129,7 +129,7 @@ def submit(
     if isinstance(answer, Refused):
         # What PostgreSQL had to be asked for in vain is not the line's alone, nor is a token that was revoked.
         g.judged = snapshot is not None and answer.code != "unauthenticated"
-        raise refusal(answer, snapshot, container)
+        return refusal_response(refusal(answer, snapshot, container))
     g.job_id = answer.job_id
     headers = dict(NO_STORE)
     replayed = not isinstance(answer, Accepted) and answer.job_id != request.job_id
