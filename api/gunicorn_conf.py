@@ -19,7 +19,7 @@ except SettingsError as error:  # as the workers do: one line that says what to 
 # The demo's passwords are public: in development only this machine may come in.
 bind = f"{'0.0.0.0' if _settings.is_production else '127.0.0.1'}:{_settings.port}"  # noqa: S104
 workers = _settings.web_processes
-worker_class = "gevent"
+worker_class = "api.gunicorn_worker.Worker"  # gevent's, with less to do for each request
 worker_connections = 4000
 backlog = 2048
 keepalive = 75
@@ -30,7 +30,11 @@ preload_app = False
 # then a client chooses the address, or gets a 500.
 forwarder_headers = ""
 proc_name = "guichet-web"
+# Not "auto", which takes whatever `gunicorn_h1c` happens to be installed: that parser lets requests in that this one
+# refuses (more than one space in the request line), and the version that gunicorn asks for is not to be had.
+http_parser = "python"
 accesslog = None  # api/access_log.py writes one without query strings, which may carry stream tokens
+logger_class = "api.gunicorn_log.ErrorLogger"
 errorlog = "-"
 loglevel = "warning"
 logconfig_dict = {

@@ -5,22 +5,31 @@ import http.client
 import io
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import psutil
 
 from shared.settings import Settings
 from tests.lines import await_that, worker_process
 
 
 @contextlib.contextmanager
-def gunicorn(settings: Settings, log: Path, *, processes: int = 1) -> Iterator[int]:
+def gunicorn(
+    settings: Settings,
+    log: Path,
+    *,
+    processes: int = 1,
+    application: str = "api.wsgi:app",
+    options: Sequence[str] = (),
+) -> Iterator[int]:
     """Its port, once it answers; ended with the block."""
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     serving = replace(settings, port=port, web_processes=processes)
-    arguments = ("-m", "gunicorn", "--config", "api/gunicorn_conf.py", "api.wsgi:app")
+    arguments = ("-m", "gunicorn", "--config", "api/gunicorn_conf.py", *options, application)
     with worker_process(serving, *arguments, log=log) as process:
         await_that(lambda: _answers(port), what="gunicorn")
         yield port
@@ -31,6 +40,16 @@ def gunicorn(settings: Settings, log: Path, *, processes: int = 1) -> Iterator[i
 def _answers(port: int) -> bool:
     with contextlib.closing(socket.socket()) as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def serving(connection: socket.socket) -> psutil.Process:
+    """The process at the other end."""
+    ours, theirs = connection.getsockname()[1], connection.getpeername()[1]
+    for process in psutil.Process().children(recursive=True):
+        for found in process.net_connections("tcp"):
+            if found.raddr and found.laddr.port == theirs and found.raddr.port == ours:
+                return process
+    raise AssertionError("nobody serves this connection")
 
 
 class RawAnswer:

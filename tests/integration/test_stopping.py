@@ -4,10 +4,8 @@ import contextlib
 import signal
 import socket
 
-import psutil
-
 from tests.lines import await_that
-from tests.web_servers import gunicorn
+from tests.web_servers import gunicorn, serving
 
 BODY = b'{"status":"ok"}'
 ASK = b"GET /healthz HTTP/1.1\r\nHost: guichet.test\r\n\r\n"
@@ -42,13 +40,3 @@ def ask(connection: socket.socket) -> bytes:
         assert piece, received
         received += piece
     return received
-
-
-def serving(connection: socket.socket) -> psutil.Process:
-    """The process at the other end."""
-    ours, theirs = connection.getsockname()[1], connection.getpeername()[1]
-    for process in psutil.Process().children(recursive=True):
-        for found in process.net_connections("tcp"):
-            if found.raddr and found.laddr.port == theirs and found.raddr.port == ours:
-                return process
-    raise AssertionError("nobody serves this connection")

@@ -1,0 +1,48 @@
+"""gunicorn's own answer, sent in one piece: the head leaves with the first bytes of the body.
+
+Two sends wake the client twice, the first time for a head that it can do nothing with. The framing, the checks of names
+and values, and the rules for answers without a body are gunicorn's; only where the bytes leave is ours.
+"""
+
+from gunicorn.http.wsgi import Response
+
+
+class Answer(Response):
+    """One answer on its way to a client."""
+
+    headers_sent: bool  # gunicorn's: whether an error must not be answered any more
+    # What is to leave with the next bytes of the body.
+    _head = b""
+
+    def write(self, arg: bytes) -> None:
+        """Sends a piece of the body at once, the first together with the head. Raises OSError when the client has
+        gone, TypeError for what is no bytes.
+        """
+        if arg and not self.headers_sent:
+            self._head = self._make_head()
+            self.headers_sent = True
+        super().write(arg)
+        if self._head:  # nothing of the piece may be sent: HEAD, 304, or more than the Content-Length
+            self._send(b"")
+
+    def send_headers(self) -> None:
+        """Sends the head alone, if it was not sent: before a file, and when there is no body."""
+        if not self.headers_sent:
+            self._head = self._make_head()
+            self.headers_sent = True
+            self._send(b"")
+
+    def _make_head(self) -> bytes:
+        fields = [f"{name}: {value}\r\n" for name, value in self.headers]
+        return "".join([*self.default_headers(), *fields, "\r\n"]).encode("latin-1")
+
+    def _emit_body(self, data: bytes) -> None:
+        """Where gunicorn lets a response put its body on the wire."""
+        self._send(b"%X\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+
+    def _send(self, data: bytes) -> None:
+        data, self._head = self._head + data, b""
+        # gevent's `sendall` first asks the kernel for the size of its buffer, which short answers need not know.
+        sent = self.sock.send(data)
+        if sent < len(data):
+            self.sock.sendall(memoryview(data)[sent:])

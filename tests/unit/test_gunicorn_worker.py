@@ -1,0 +1,210 @@
+"""What our gunicorn worker does in another way than gunicorn, and that everything else comes out the same."""
+
+import gunicorn.util
+import pytest
+from gunicorn.config import Config
+from gunicorn.http import message, parser, wsgi
+from gunicorn.workers import base
+
+from api import gunicorn_conf
+from api.gunicorn_answers import Answer
+from api.gunicorn_log import ErrorLogger
+from api.gunicorn_worker import Request, Worker, http_date, install
+
+DATE = "Fri, 27 Nov 2026 12:00:00 GMT"
+
+
+class Sent:
+    """A socket that keeps what is sent, and takes `room` bytes at a time."""
+
+    def __init__(self, room: int = 10**9) -> None:
+        self.pieces: list[bytes] = []
+        self.room = room
+
+    def send(self, data: bytes) -> int:
+        self.pieces.append(bytes(data[: self.room]))
+        return len(self.pieces[-1])
+
+    def sendall(self, data: bytes) -> None:
+        self.pieces.append(bytes(data))
+
+
+def asked(method: str = "GET", version: str = "1.1", *, peer: object = ("192.0.2.7", 1)) -> message.Request:
+    """A request that gunicorn read."""
+    head = f"{method} / HTTP/{version}\r\nHost: x\r\nConnection: keep-alive\r\n\r\n".encode()
+    return next(parser.RequestParser(configuration(), iter([head]), peer))
+
+
+def configuration() -> Config:
+    config = Config()
+    config.set("http_parser", gunicorn_conf.http_parser)
+    return config
+
+
+def answered(kind: type, request: message.Request, status: str, headers, pieces) -> list[bytes]:
+    """What left for a client, in which pieces."""
+    sent = Sent()
+    answer = kind(request, sent, configuration())
+    answer.start_response(status, headers)
+    for piece in pieces:
+        answer.write(piece)
+    answer.close()
+    return sent.pieces
+
+
+@pytest.fixture
+def stock(monkeypatch):
+    """gunicorn as it was, whatever is installed meanwhile."""
+    for place, name in (
+        (wsgi, "Response"),
+        (wsgi, "base_environ"),
+        (gunicorn.util, "http_date"),
+        (parser.RequestParser, "mesg_class"),
+    ):
+        monkeypatch.setattr(place, name, getattr(place, name))
+    return monkeypatch
+
+
+LENGTH = ("Content-Length", "5")
+BODIES = {
+    "with its length": ("200 OK", [("X", "y"), LENGTH], [b"hello"]),
+    "in pieces": ("200 OK", [LENGTH], [b"he", b"llo"]),
+    "in pieces without a length": ("200 OK", [], [b"he", b"llo"]),
+    "that begins with nothing": ("200 OK", [], [b"", b"hello"]),
+    "that is nothing": ("200 OK", [], [b""]),
+    "that is not there": ("200 OK", [], []),
+    "longer than it says": ("200 OK", [LENGTH], [b"hello, world", b"again"]),
+    "where there is none": ("200 OK", [("Content-Length", "0")], [b"hello"]),
+    "with nothing new": ("304 NOT MODIFIED", [("ETag", '"x"')], [b"hello"]),
+    "with no content": ("204 NO CONTENT", [], []),
+    "with obs-text": ("200 OK", [("X", "\xe9"), LENGTH], [b"hello"]),
+}
+
+
+class TestAnAnswer:
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+    @pytest.mark.parametrize("version", ["1.0", "1.1"])
+    @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+    def test_is_to_the_byte_what_gunicorn_sends(self, stock, method, version, body):
+        stock.setattr(gunicorn.util, "http_date", lambda: DATE)
+        ours, theirs = (answered(kind, asked(method, version), *body) for kind in (Answer, wsgi.Response))
+        assert b"".join(ours) == b"".join(theirs)
+        assert DATE.encode() in ours[0]
+
+    def test_leaves_in_one_piece(self):
+        pieces = answered(Answer, asked(), *BODIES["with its length"])
+        assert len(pieces) == 1
+        assert pieces[0].endswith(b"\r\n\r\nhello")
+
+    def test_that_is_a_stream_waits_for_nothing(self):
+        sent = Sent()
+        answer = Answer(asked(), sent, configuration())
+        answer.start_response("200 OK", [])
+        for count, piece in enumerate((b"one", b"two", b"three"), start=1):
+            answer.write(piece)
+            assert len(sent.pieces) == count
+            assert sent.pieces[-1].endswith(b"\r\n" + piece + b"\r\n")
+
+    def test_whose_stream_begins_later_has_told_its_head(self):
+        """As with gunicorn: an empty piece says that the rest will come."""
+        sent = Sent()
+        answer = Answer(asked(), sent, configuration())
+        answer.start_response("200 OK", [])
+        answer.write(b"")
+        assert b"".join(sent.pieces).endswith(b"\r\n\r\n")
+
+    @pytest.mark.parametrize("room", [1, 20, 150])
+    def test_arrives_whole_where_the_kernel_takes_little_at_a_time(self, stock, room):
+        stock.setattr(gunicorn.util, "http_date", lambda: DATE)
+        sent = Sent(room)
+        answer = Answer(asked(), sent, configuration())
+        answer.start_response("200 OK", [LENGTH])
+        answer.write(b"hello")
+        answer.close()
+        assert b"".join(sent.pieces) == b"".join(answered(Answer, asked(), "200 OK", [LENGTH], [b"hello"]))
+
+    def test_whose_headers_are_bad_is_not_begun(self):
+        sent = Sent()
+        answer = Answer(asked(), sent, configuration())
+        with pytest.raises(gunicorn.http.errors.InvalidResponseHeader):
+            answer.start_response("200 OK", [("X", "a\r\nSet-Cookie: b")])
+        assert (sent.pieces, answer.headers_sent) == ([], False)
+
+
+class TestAPeer:
+    @pytest.mark.parametrize(
+        "peer", [("127.0.0.1", 1), ("192.0.2.7", 1), ("::1", 1, 0, 0), ("", 0), "a socket", None]
+    )
+    def test_is_trusted_as_by_gunicorn(self, peer):
+        config = configuration()
+        for _ in range(2):
+            ours, theirs = (
+                kind(
+                    config,
+                    parser.IterUnreader(iter([b"GET / HTTP/1.1\r\nX-Forwarded-Proto: https\r\n\r\n"])),
+                    peer,
+                )
+                for kind in (Request, message.Request)
+            )
+            assert ours.scheme == theirs.scheme
+            assert ours._peer_is_trusted_proxy() == theirs._peer_is_trusted_proxy()
+
+
+class TestTheDate:
+    def test_is_that_of_now_and_of_any_other_second(self):
+        for timestamp in (0.0, 1.99, 2.0, 1_795_780_800.5):
+            assert http_date(timestamp) == gunicorn.util.email.utils.formatdate(timestamp, usegmt=True)
+        assert len(http_date()) == len(DATE)
+
+
+class TestWhatIsInstalled:
+    def test_is_what_gunicorn_uses(self, stock):
+        """Each of these is a place inside gunicorn, which another version may have moved."""
+        config = configuration()
+        install(config)
+        request = next(
+            parser.RequestParser(config, iter([b"GET /x HTTP/1.1\r\nHost: y\r\n\r\n"]), ("192.0.2.7", 1))
+        )
+        answer, environ = wsgi.create(request, Sent(), ("192.0.2.7", 1), ("127.0.0.1", 80), config)
+        assert (type(request), type(answer)) == (Request, Answer)
+        assert (environ["PATH_INFO"], environ["HTTP_HOST"]) == ("/x", "y")
+        answer.start_response("200 OK", [])
+        assert f"Date: {http_date()}\r\n" in answer.default_headers()
+        assert gunicorn.util.http_date is http_date
+
+    def test_gives_each_request_an_environ_of_its_own(self, stock):
+        config = configuration()
+        theirs = wsgi.base_environ(config)
+        install(config)
+        first, second = wsgi.base_environ(config), wsgi.base_environ(config)
+        assert first is not second
+        assert set(first) == set(theirs)
+        first["wsgi.errors"] = None
+        assert second["wsgi.errors"] is not None
+
+    def test_keeps_every_setting(self, stock):
+        config, theirs = configuration(), configuration()
+        install(config)
+        for name in theirs.settings:
+            assert getattr(config, name) == getattr(theirs, name), name
+
+
+class TestTheConfiguration:
+    def test_names_our_worker_and_the_strict_parser(self):
+        config = Config()
+        config.set("worker_class", gunicorn_conf.worker_class)
+        config.set("logger_class", gunicorn_conf.logger_class)
+        assert (config.worker_class, config.logger_class) == (Worker, ErrorLogger)
+        assert gunicorn_conf.http_parser == "python"
+
+    def test_leaves_the_life_of_requests_and_processes_to_gunicorn(self):
+        assert {name for name in vars(Worker) if not name.startswith("__")} == {"init_process"}
+        assert issubclass(Worker, base.Worker)
+
+    def test_has_no_access_log_of_gunicorn(self):
+        class Untouchable:
+            def __getattribute__(self, name: str) -> object:
+                raise AssertionError(name)
+
+        logger = ErrorLogger.__new__(ErrorLogger)
+        assert logger.access(*[Untouchable()] * 4) is None
