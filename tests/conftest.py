@@ -187,6 +187,13 @@ def client(app: "Flask") -> "FlaskClient":
 
 
 @pytest.fixture
+def long_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that said a word counts as live for as long as a test takes."""
+    for module in ("shared.line.inspect", "shared.line.look", "worker.heartbeat"):
+        monkeypatch.setattr(f"{module}.LIVE_SECONDS", 600)
+
+
+@pytest.fixture
 def own_postgres() -> Iterator[EmbeddedPostgres]:
     """A migrated PostgreSQL that the test may stop, kill and start as it likes; database `guichet`."""
     with _own_directory() as directory:
@@ -215,7 +222,7 @@ def own_redis() -> Iterator[EmbeddedRedis]:
 @pytest.fixture
 def own_settings(own_postgres: EmbeddedPostgres, own_redis: EmbeddedRedis, tmp_path: Path) -> Settings:
     """Settings on servers of the test's own, for tests that crash them."""
-    return make_settings(own_postgres.url, own_redis.url, tmp_path, redis_timeout_seconds=1.0)
+    return make_settings(own_postgres.url, own_redis.url, tmp_path)
 
 
 def make_settings(database_url: str, redis_url: str, data_dir: Path, **fields: Any) -> Settings:

@@ -3,6 +3,7 @@ always. The race is first shown to exist.
 """
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -37,8 +38,11 @@ alter table events drop constraint events_never_oversold;
 
 @dataclass
 class Crossing:
-    """Holds both workers after they have loaded and before they write, until both are there or one has ended."""
+    """Holds both workers after they have loaded and before they write, until both are there, or one has ended or
+    waits for the row that the other has locked.
+    """
 
+    engine: Engine
     parties: int = 2
     arrived: set[int] = field(default_factory=set)
     ended: int = 0
@@ -48,8 +52,17 @@ class Crossing:
         with self.changed:
             self.arrived.add(threading.get_ident())
             self.changed.notify_all()
-            # A worker that waits for the other's row lock never comes: then who is here goes on alone.
-            self.changed.wait_for(lambda: len(self.arrived) + self.ended >= self.parties, timeout=1.0)
+            deadline = time.monotonic() + 60
+            while len(self.arrived) + self.ended < self.parties and not self._somebody_waits():
+                assert time.monotonic() < deadline, "the other never came"
+                self.changed.wait(0.01)
+
+    def _somebody_waits(self) -> bool:
+        waits = (
+            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        )
+        with transaction(self.engine) as session:
+            return session.scalar(text(waits)) is not None
 
     def end(self) -> None:
         with self.changed:
@@ -110,9 +123,9 @@ def race(settings, engine) -> Iterator[Race]:
 
 
 @pytest.fixture
-def crossing(monkeypatch) -> Crossing:
+def crossing(monkeypatch, engine) -> Crossing:
     """Makes the two meet where it hurts most: both have read, neither has written."""
-    crossing = Crossing()
+    crossing = Crossing(engine)
     load = batches.load
 
     def load_then_meet(*arguments):

@@ -60,7 +60,7 @@ STORIES: Final[list[Callable[[World], None]]] = [
 
 
 @pytest.fixture
-def world(app: Flask, settings: Settings, engine: Engine) -> Iterator[World]:
+def world(app: Flask, settings: Settings, engine: Engine, long_heard: None) -> Iterator[World]:
     world = World(app, settings, engine)
     yield world
     world.driver.close()

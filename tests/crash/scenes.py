@@ -18,7 +18,7 @@ from tests.lines import LineDriver, await_that
 PARTITION = 3
 PEOPLE = 8
 AT_ONCE = 12  # scenes that are made ready together: most of it is waiting for an event to start
-STARTS_IN = timedelta(seconds=0.3)
+STARTS_IN = timedelta(seconds=1)
 
 # What is decided of the batch, event by event: (kind, who, outcome or status of the offer, reason).
 OFFERS = [

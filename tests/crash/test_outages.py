@@ -5,6 +5,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,14 @@ class TestRedisKilled:
             assert worker.poll() is None
         own_desk.assert_kept()
 
-    def test_hangs_longer_than_every_time_out(
+
+class TestRedisHanging:
+    @pytest.fixture
+    def own_settings(self, own_settings: Settings) -> Settings:
+        """What is waited for in vain is waited for a second."""
+        return replace(own_settings, redis_timeout_seconds=1.0)
+
+    def test_longer_than_every_time_out_loses_and_doubles_nothing(
         self, own_desk: Desk, own_settings: Settings, own_redis: EmbeddedRedis
     ) -> None:
         events = own_desk.open_events(1, capacity=50)

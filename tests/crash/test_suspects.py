@@ -27,7 +27,7 @@ PARTITION = 3
 @pytest.fixture
 def settings(settings: Settings, own_redis) -> Settings:
     """A Redis that the test may kill."""
-    return replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0)
+    return replace(settings, redis_url=own_redis.url)
 
 
 @pytest.fixture

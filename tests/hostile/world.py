@@ -79,7 +79,7 @@ class Decider:
     def close(self) -> None:
         """Stops listening."""
         self._stopping.set()
-        self._thread.join(10)
+        self._thread.join(30)
         self._driver.close()
 
     def _run(self) -> None:

@@ -157,11 +157,11 @@ class TestNoJob:
         assert client.get("/api/admin/queue/jobs/what", headers=as_admin).json["code"] == "not_found"
 
     def test_is_503_while_redis_is_away_unless_the_ledger_knows(self, make_app, own_redis, settings, engine):
-        app = make_app(replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0))
+        app = make_app(replace(settings, redis_url=own_redis.url))
         headers = auth_header(app, make_user(engine, role="admin"))
         event, user = make_event(engine), make_user(engine)
         asked = app.test_client().post(f"/api/bookings/{event.id}/book", headers=auth_header(app, user))
-        driver = LineDriver(replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0), engine)
+        driver = LineDriver(replace(settings, redis_url=own_redis.url), engine)
         driver.decide_all()
         driver.close()
         own_redis.stop()

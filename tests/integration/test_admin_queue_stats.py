@@ -126,7 +126,7 @@ class TestPause:
             line_pause.pause(session, actor_id=None)
         assert stats()["paused"]["by"] is None
 
-    def test_suspended_workers_are_a_problem(self, stats, redis_client):
+    def test_suspended_workers_are_a_problem(self, stats, redis_client, long_heard):
         heartbeat.beat(redis_client, "somebody")
         assert stats()["healthy"] is True
         redis_client.set(keys.RQ_SUSPENDED, 1)
@@ -177,7 +177,7 @@ class TestWorkers:
         document = stats()
         assert (document["workers"], parts(document)) == ([], ["worker"])
 
-    def test_hashes_that_somebody_damaged(self, stats, redis_client):
+    def test_hashes_that_somebody_damaged(self, stats, redis_client, long_heard):
         for name in ("empty", "wrong", "odd"):
             heartbeat.beat(redis_client, name)
         redis_client.set(keys.worker("wrong"), "what")
@@ -260,7 +260,7 @@ class TestReport:
 
 class TestAway:
     def test_redis(self, make_app, own_redis, settings, engine):
-        app = make_app(replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0))
+        app = make_app(replace(settings, redis_url=own_redis.url))
         headers = auth_header(app, make_user(engine, role="admin"))
         assert app.test_client().get(URL, headers=headers).status_code == 200
         own_redis.stop()

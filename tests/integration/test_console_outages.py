@@ -1,7 +1,12 @@
 """Without Redis or PostgreSQL the console says so; it never hangs, and never shows what is inside."""
 
+import os
+import signal
+from dataclasses import replace
+
 import pytest
 
+from shared.db import make_engine
 from tests.conftest import make_settings
 from tests.console_calls import PAGE, READS, addresses, signed_in
 
@@ -11,12 +16,15 @@ NEED_REDIS = [each for each in addresses(READS, queue="bookings-0", job="x") if 
 
 
 @pytest.fixture
-def browser(make_app, own_settings, own_postgres):
-    from shared.db import make_engine
-
+def own_engine(own_settings):
     engine = make_engine(own_settings.database_url)
-    yield signed_in(make_app(own_settings), engine)
+    yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def browser(make_app, own_settings, own_engine):
+    return signed_in(make_app(own_settings), own_engine)
 
 
 def shows(browser, address, status, code):
@@ -39,10 +47,8 @@ class TestRedis:
         own_redis.start()
         assert browser.get("/rq/0/data/queues.json").status_code == 200
 
-    def test_that_hangs(self, browser, own_redis):
-        import os
-        import signal
-
+    def test_that_hangs(self, make_app, own_settings, own_redis, own_engine):
+        browser = signed_in(make_app(replace(own_settings, redis_timeout_seconds=1.0)), own_engine)
         browser.get("/rq/")
         os.kill(own_redis.pid, signal.SIGSTOP)
         try:

@@ -281,7 +281,7 @@ class TestRefusals:
 
     def test_a_line_that_does_not_answer(self, make_app, settings, engine, own_redis, drain_as):
         event = make_event(engine)
-        app = make_app(replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0))
+        app = make_app(replace(settings, redis_url=own_redis.url))
         assert drain_as(app, event.id).status_code == 200
         own_redis.stop()
         answer = drain_as(app, event.id)

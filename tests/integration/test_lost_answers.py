@@ -25,7 +25,7 @@ KEY = {"Idempotency-Key": "a"}
 @pytest.fixture
 def settings(settings: Settings, own_redis) -> Settings:
     """A Redis that the test may kill."""
-    return replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0)
+    return replace(settings, redis_url=own_redis.url)
 
 
 @pytest.fixture
@@ -138,8 +138,9 @@ class TestRepeated:
         assert (answer.json["job_id"], answer.headers["Idempotency-Replayed"]) == (job_id, "true")
 
 
-def test_a_withdrawal_that_nobody_answered_may_have_been_marked(booker, own_redis):
+def test_a_withdrawal_that_nobody_answered_may_have_been_marked(make_app, settings, engine, own_redis):
     """And is told as just that: `line_unavailable` would say that nothing has changed."""
+    booker = Booker(make_app(replace(settings, redis_timeout_seconds=1.0)), engine)
     job_id = uuid.UUID(booker.book().json["job_id"])
     line = booker.app.extensions["guichet"].line
     assert line.withdraw(uuid.uuid4()) == "absent"  # from here on Redis knows the script

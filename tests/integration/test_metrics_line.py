@@ -44,7 +44,7 @@ class TestLine:
         assert found("line_in_flight", partition=str(event.id % 8)) == found.sum("line_in_flight") == 1
         assert found.sum("line_depth") == 0
 
-    def test_says_who_decides(self, client, driver, redis_client, engine):
+    def test_says_who_decides(self, client, driver, redis_client, engine, long_heard):
         assert (scrape(client).sum("line_claims"), scrape(client)("line_workers")) == (0, 0)
         driver.claim(2, 5)
         heartbeat.beat(redis_client, "somebody")

@@ -170,7 +170,7 @@ class TestBounds:
     def test_without_redis(self, make_app, engine, settings, own_redis):
         from dataclasses import replace
 
-        app = make_app(replace(settings, redis_url=own_redis.url, redis_timeout_seconds=1.0))
+        app = make_app(replace(settings, redis_url=own_redis.url))
         headers = auth_header(app, make_user(engine, role="admin"))
         own_redis.kill()
         answer = app.test_client().get("/api/monitoring/sync-status", headers=headers)

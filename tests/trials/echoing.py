@@ -56,7 +56,7 @@ class Echo:
 
 
 @contextmanager
-def call(proxy: Proxy, seconds: float = 10.0) -> Iterator[socket.socket]:
+def call(proxy: Proxy, seconds: float = 30.0) -> Iterator[socket.socket]:
     """A client's connection."""
     with socket.create_connection(("127.0.0.1", proxy.port), timeout=seconds) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -53,17 +53,17 @@ class TestTheInjector:
 
         def inject(_chance: random.Random) -> Fault:
             begun.set()
-            assert may_heal.wait(10)
+            assert may_heal.wait(30)
             return fault("slow")
 
         injector = Injector([Lane("one", {"slow": inject}, (0.0, 0.0))], 1, noted.append)
         injector.start()
-        assert begun.wait(10)
+        assert begun.wait(30)
         stopping = threading.Thread(target=injector.stop)
         stopping.start()
         assert noted == []
         may_heal.set()
-        stopping.join(10)
+        stopping.join(30)
         assert [found.kind for found in noted] == ["slow"]
 
     def test_that_fails_itself_says_so_and_injects_no_more(self):

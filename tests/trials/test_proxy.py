@@ -78,7 +78,7 @@ class TestProxy:
     def test_ends_when_its_input_ends(self, proxy: Proxy) -> None:
         process = proxy._process
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(30) == 0
 
 
 class TestRedisThroughTheProxy:
@@ -91,7 +91,7 @@ class TestRedisThroughTheProxy:
     def test_answers_a_blocking_pop(self, client: "Redis") -> None:
         waiter = threading.Timer(0.05, client.rpush, args=("list", "x"))
         waiter.start()
-        assert client.blpop(["list"], timeout=10) == (b"list", b"x")
+        assert client.blpop(["list"], timeout=30) == (b"list", b"x")
         waiter.join()
 
     def test_tells_subscribers(self, client: "Redis") -> None:

@@ -27,7 +27,7 @@ class TestLostReply:
         with pytest.raises(ConnectionResetError):
             read(client, 1)
         assert echo.everything == b"helloa needle in it"
-        assert proxy.await_hit(name, 1)
+        assert proxy.await_hit(name, 30)
 
     def test_is_found_across_the_borders_of_pieces(
         self, proxy: Proxy, client: socket.socket, echo: Echo
@@ -47,7 +47,7 @@ class TestLostReply:
         client.settimeout(0.1)
         with pytest.raises(TimeoutError):
             read(client, 1)
-        client.settimeout(10)
+        client.settimeout(30)
         proxy.heal()
         with pytest.raises(ConnectionResetError):
             read(client, 1)
