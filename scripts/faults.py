@@ -6,13 +6,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
-import orjson
 from rich.console import Console
 
 from scripts.embedded.common import EmbeddedServerError
+from scripts.json_report import json_option, write_json
 from scripts.trials.errors import TrialError
 from scripts.trials.installation import USERS_FILE
 from scripts.trials.plan import Plan, make_plan
@@ -42,7 +42,7 @@ _MINUTES_MAX: Final = 24 * 60.0
     help="How closely faults follow each other; at 0.5 twice the peace between them.",
 )
 @click.option("--only", "kinds", multiple=True, help="Faults whose kind contains this; may be repeated.")
-@click.option("--json", "json_path", help="Write the report there; - for standard output.")
+@json_option
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
@@ -75,7 +75,7 @@ def command(
         plan = make_plan(seed=number, minutes=minutes, people=people, kinds=kinds, workers=workers, pace=pace)
         outcomes.append(_run(plan, console, keep, quiet=quiet))
         show_outcome(console, outcomes[-1])
-        _write(outcomes, json_path)
+        write_json(_document(outcomes), json_path)
     show_summary(console, outcomes)
     if not all(outcome.ok for outcome in outcomes):
         sys.exit(1)
@@ -112,12 +112,5 @@ def _save(plan: Plan, folder: Path, keep: Path | None) -> Path:
     return place
 
 
-def _write(outcomes: list[Outcome], json_path: str | None) -> None:
-    if json_path is None:
-        return
-    document = {"ok": all(o.ok for o in outcomes), "trials": [outcome_document(o) for o in outcomes]}
-    written = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
-    if json_path == "-":
-        sys.stdout.buffer.write(written)
-    else:
-        Path(json_path).write_bytes(written)
+def _document(outcomes: list[Outcome]) -> dict[str, Any]:
+    return {"ok": all(o.ok for o in outcomes), "trials": [outcome_document(o) for o in outcomes]}

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import click
 import gevent
-import orjson
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from scripts.json_report import json_option, write_json
 from scripts.load.fire import fire
 from scripts.load.follow import Follower, sample_statuses
 from scripts.load.history import Attempt, History
@@ -56,7 +56,7 @@ _TICK_SECONDS: Final = 0.2
 @click.option(
     "--tokens", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="From `guichet tokens`."
 )
-@click.option("--json", "json_path", help="Write the report there; - for standard output.")
+@json_option
 def command(**options: Any) -> None:  # noqa: ANN401 - click's options
     """Fire bookings at a deployment, follow each to its decision, and judge. Exits 1 on any violation."""
     console = Console(stderr=options["json_path"] == "-")
@@ -75,7 +75,7 @@ def command(**options: Any) -> None:  # noqa: ANN401 - click's options
         "users": len(plan.users),
     } | report_document(history, verdict, open_loop=plan.load.arrivals == "poisson")
     show_report(console, document)
-    _write(document, options["json_path"])
+    write_json(document, options["json_path"])
     if not verdict.ok:
         sys.exit(1)
 
@@ -143,13 +143,3 @@ def _follow_while_firing(follower: Follower, progress: _Progress) -> None:
             gevent.sleep(_TICK_SECONDS)
         progress.bar.tasks[1].completed = len(follower.entries) - before
         progress.bar.refresh()
-
-
-def _write(document: dict[str, Any], json_path: str | None) -> None:
-    if json_path is None:
-        return
-    text = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
-    if json_path == "-":
-        sys.stdout.buffer.write(text)
-    else:
-        Path(json_path).write_bytes(text)

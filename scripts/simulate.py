@@ -9,13 +9,13 @@ from types import FrameType
 from typing import Any, Final
 
 import click
-import orjson
 from rich.console import Console
 
 from scripts.benches.installation import Laboratory
 from scripts.benches.processes import BenchError
 from scripts.embedded.common import EmbeddedServerError
 from scripts.environment import read_settings
+from scripts.json_report import json_option, write_json
 from scripts.simulation import costs
 from scripts.simulation.arrivals import PROFILES, SELL_OUT_SECONDS
 from scripts.simulation.calibration import REQUESTS
@@ -76,7 +76,7 @@ SELL_OUT_RETRIES, SELL_OUT_LOOKS = 2, 1
     "--verify", is_flag=True, help="Also hold the sale for real, on servers of its own, and compare."
 )
 @click.option("--calibration-requests", default=REQUESTS, hidden=True, help="A measurement; few in tests.")
-@click.option("--json", "json_path", help="Write the report there; - for standard output.")
+@json_option
 @click.option("--html", "html_path", type=click.Path(dir_okay=False, path_type=Path), help="And as a page.")
 def command(
     *,
@@ -106,7 +106,7 @@ def command(
                 found = verify_in(servers, scenario, calibration)
     if verify:
         show_verification(console, found)
-        _write(found.document(), json_path)
+        write_json(found.document(), json_path)
         sys.exit(1 if found.violations else 0)
     sale = simulate(scenario, calibration.costs)
     summary = summarise(sale.people, seats_left=sale.seats_left)
@@ -114,7 +114,7 @@ def command(
     show(console, document, summary.course)
     if html_path is not None:
         html_path.write_text(make_page(document, summary.course))
-    _write(document, json_path)
+    write_json(document, json_path)
 
 
 @contextmanager
@@ -173,16 +173,6 @@ def _scenario(options: dict[str, Any], settings: Settings, calibration: Calibrat
         event_undecided_max=settings.event_undecided_max,
         connections=CONNECTIONS_EACH * chosen["api"],
     )
-
-
-def _write(document: dict[str, Any], json_path: str | None) -> None:
-    if json_path is None:
-        return
-    text = orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
-    if json_path == "-":
-        sys.stdout.buffer.write(text)
-    else:
-        Path(json_path).write_bytes(text)
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

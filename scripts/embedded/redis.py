@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 from redis import Redis
@@ -34,7 +35,7 @@ _START_SECONDS = 120.0
 
 # What a 202 promises needs the first five. The hash limits keep a waiting job in the compact encoding. A stream takes
 # its first node whole when it is made: a decided job's result, which has one entry, would take 4 KB.
-_CONFIGURATION = {
+CONFIGURATION: Final = {
     "appendonly": "yes",
     "appendfilename": APPEND_ONLY_FILE,
     "appendfsync": "always",
@@ -139,7 +140,7 @@ class EmbeddedRedis:
             "unixsocket": str(self._socket_dir / _SOCKET),
             "pidfile": str(self._data_dir / "redis.pid"),
         }
-        directives = {**_CONFIGURATION, **places, **self._config}
+        directives = {**CONFIGURATION, **places, **self._config}
         path = self._data_dir / "redis.conf"
         path.write_text("".join(f'{name} "{_escaped(value)}"\n' for name, value in directives.items()))
         return path

@@ -104,12 +104,21 @@ def sparkline(values: Sequence[float]) -> str:
 
 def _asked(document: dict[str, Any]) -> str:
     asked = document["scenario"]
-    return (
-        f"{asked['seats']:,} seats, {asked['people']:,} people in {asked['seconds']:g} s ({asked['profile']}),"
-        f" {asked['api']} API processes, {asked['workers']} workers, {asked['cores']:g} cores,"
-        f" {asked['events']} events, door {'on' if asked['sold_out_door'] else 'off'}, seed {asked['seed']};"
-        f" costs: {document['costs']['source']}"
+    parts = (
+        f"{asked['seats']:,} seats",
+        f"{asked['people']:,} people in {asked['seconds']:g} s ({asked['profile']})",
+        _counted(asked["api"], "API process", "es"),
+        _counted(asked["workers"], "worker"),
+        _counted(asked["cores"], "core"),
+        _counted(asked["events"], "event"),
+        f"door {'on' if asked['sold_out_door'] else 'off'}",
+        f"seed {asked['seed']}; costs: {document['costs']['source']}",
     )
+    return ", ".join(parts)
+
+
+def _counted(count: float, noun: str, plural: str = "s") -> str:
+    return f"{count:g} {noun}{'' if count == 1 else plural}"
 
 
 def _chart(course: Course) -> RenderableType:

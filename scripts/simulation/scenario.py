@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from scripts.simulation.arrivals import Profile
+from shared.settings import Settings
 
 OTHERS_SECONDS: Final = 2.0
 TICKETS_MAX: Final = 10  # DESIGN: at most 10 a booking
+_SET: Final = Settings()  # what an installation has that sets nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +37,9 @@ class Scenario:
     events: int = 1
     hot: float = 0.0
     sold_out_door: bool = True
-    batch_max: int = 250
-    partitions: int = 8
-    event_undecided_max: int = 100_000
+    batch_max: int = _SET.batch_max
+    partitions: int = _SET.partitions
+    event_undecided_max: int = _SET.event_undecided_max
     retries: int = 0
     looks: int = 0
     polls: bool = True

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 from sqlalchemy import Engine
 
-from scripts.embedded.redis import _CONFIGURATION
+from scripts.embedded.redis import CONFIGURATION
 from shared.line import keys
 from shared.settings import Settings
 from tests.crash.flows import Desk, opened_desk
@@ -42,6 +42,6 @@ def bytes_kept(desk: Desk, settings: Settings, redis_client: Redis) -> float:
 
 
 def test_kept_jobs_leave_half_of_it_to_who_waits(bytes_kept: float) -> None:
-    assert _CONFIGURATION["maxmemory"] == "1gb"
+    assert CONFIGURATION["maxmemory"] == "1gb"
     defaults = Settings()
     assert bytes_kept * defaults.jobs_kept_max * defaults.partitions < GIGABYTE / 2

@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from datetime import timedelta
+from functools import cache
 
 import pytest
 
@@ -54,6 +55,7 @@ class Walker(EventWithAWaitlist):
         self.nothing_is_oversold_and_every_counter_is_the_sum_of_its_rows()
 
 
+@cache
 def walk(seed: int) -> Counter[str]:
     """A hundred and fifty steps; how often what happened, by kind of row and how entries ended."""
     walker = Walker(seed)

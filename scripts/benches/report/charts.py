@@ -1,6 +1,7 @@
 """Distributions and curves as inline SVG."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -56,6 +57,11 @@ def draw_percentiles(distribution: Distribution) -> Markup:
             yield dot(*place, "fill-0", f"{name}: {words.number(value, distribution.unit)}")
 
     return frame.draw(marks())
+
+
+def style() -> str:
+    """What gives them, and the page around them, their colours; of the page's own, not fetched."""
+    return Path(__file__).with_name("page.css").read_text()
 
 
 def draw_curve(curve: Curve) -> Markup:

@@ -48,6 +48,6 @@ def make_page(found: Mapping[str, Measurement], circumstances: Circumstances) ->
         "bars": bars,
         "charts": charts,
         "words": words,
-        "style": (_FOLDER / "page.css").read_text(),
+        "style": charts.style(),
     }
     return environment.get_template("page.html").render(values)
