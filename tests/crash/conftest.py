@@ -1,6 +1,5 @@
 """What crash tests share."""
 
-import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -10,7 +9,8 @@ from shared.db import make_engine
 from shared.line import keys
 from shared.settings import Settings
 from tests.crash.flows import Desk, opened_desk, recover
-from tests.crash.lives import Lives, started_lives
+from tests.crash.lives import Life, Lives, die_at_every_moment, started_lives
+from tests.crash.mortality import BEFORE
 from tests.lines import LineDriver
 
 
@@ -47,7 +47,7 @@ def lives(settings: Settings) -> Iterator[Lives]:
 
 @pytest.fixture
 def sweep(desk: Desk, lives: Lives, settings: Settings, engine: Engine) -> Callable[..., list[str]]:
-    """Asks, lets a worker die at its first call, its second, … until one survives; recovers and checks every time.
+    """Asks, lets a worker die at every moment of its life, one a time; recovers and checks every time.
 
     `prelude` are deaths of workers before it, at call `prelude_at`. Gives the calls at which somebody died: the last
     life had none to die at, so these are all.
@@ -60,25 +60,24 @@ def sweep(desk: Desk, lives: Lives, settings: Settings, engine: Engine) -> Calla
         before_recovery: Callable[[], object] = lambda: None,
         prelude: int = 0,
         prelude_at: int = 7,
+        steady: bool = True,
         **order: object,
     ) -> list[str]:
-        points: list[str] = []
-        for at in itertools.count(1):
+        def live(at: int, when: str) -> Life:
             ask()
             # Workers killed a moment ago still count as alive, and would be left a share of the partitions.
             desk.redis.delete(keys.LIVE_WORKERS)
             for _ in range(prelude):
-                first = lives.live(**{**order, "at": prelude_at, "when": "before", "batches_only": True})
+                first = lives.live(**{**order, "at": prelude_at, "when": BEFORE, "batches_only": True})
                 assert first.killed_at is not None
                 desk.redis.delete(keys.LIVE_WORKERS)
-            life = lives.live(at=at, **order)
+            life = lives.live(at=at, when=when, **order)
             before_recovery()
             recover(settings, engine)
             assert desk.count_undecided() == 0
             check()
-            if life.killed_at is None:
-                return points
-            points.append(life.killed_at)
-        raise AssertionError
+            return life
+
+        return die_at_every_moment(live, steady=steady)
 
     return run

@@ -1,6 +1,7 @@
 """Lives of processes that die where a test says so."""
 
 import contextlib
+import itertools
 import json
 import select
 import signal
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.settings import Settings
+from tests.crash.mortality import AFTER, BEFORE
 from tests.lines import ROOT, environment_of
 
 TICK_SECONDS = 0.002
@@ -55,6 +57,25 @@ class Lives:
             if not line:
                 return
             yield json.loads(line)
+
+
+def die_at_every_moment(live: Callable[[int, str], Life], *, steady: bool = True) -> list[str]:
+    """Somebody dies before their first call, before their second, …, until one survives, and after the last.
+
+    After a call is before the next: the same has happened, and what the process knew dies with it (mortality.py). So
+    each moment is tried once. `live` has one life, with the number of the call and the moment of it, and checks what
+    it leaves. Gives the calls; unless `steady`, there may be more or fewer of them in each life.
+    """
+    points: list[str] = []
+    for at in itertools.count(1):
+        life = live(at, BEFORE)
+        if life.killed_at is None:
+            break
+        points.append(life.killed_at)
+    assert points, "nobody died"
+    last = live(len(points), AFTER)
+    assert last.killed_at is not None or not steady, points
+    return points
 
 
 @contextlib.contextmanager

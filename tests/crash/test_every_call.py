@@ -43,11 +43,10 @@ def stage(desk: Desk) -> Stage:
     return Stage(desk)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
 def test_leaves_what_a_worker_that_lives_would_have_left(
-    desk: Desk, stage: Stage, sweep: Callable[..., list[str]], when: str
+    desk: Desk, stage: Stage, sweep: Callable[..., list[str]]
 ) -> None:
-    points = Counter(sweep(stage.ask, check=stage.check, when=when, batches_only=True))
+    points = Counter(sweep(stage.ask, check=stage.check, batches_only=True))
     assert points.total() >= POINTS_MIN
     assert points["commit"] == points["EVALSHA take"] == TRANSACTIONS
     assert points["EVALSHA reply"] == TRANSACTIONS - 2  # slices reply to nobody: they report that they got on
@@ -60,7 +59,7 @@ class TestTheSameCheck:
 
     def test_sees_a_reply_before_the_commit(self, stage: Stage, sweep: Callable[..., list[str]]) -> None:
         with pytest.raises(AssertionError):
-            sweep(stage.ask, check=stage.check, when="after", batches_only=True, replies_first=True)
+            sweep(stage.ask, check=stage.check, batches_only=True, replies_first=True)
 
     def test_sees_that_nobody_recovers(
         self, desk: Desk, stage: Stage, sweep: Callable[..., list[str]]
@@ -69,4 +68,4 @@ class TestTheSameCheck:
             desk.redis.delete(keys.in_flight(PARTITION))
 
         with pytest.raises(AssertionError):
-            sweep(stage.ask, check=stage.check, before_recovery=forget, when="after", batches_only=True)
+            sweep(stage.ask, check=stage.check, before_recovery=forget, batches_only=True)

@@ -59,11 +59,10 @@ def sale(desk: Desk) -> Sale:
     return Sale(desk)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
 def test_leaves_what_a_worker_that_lives_would_have_left(
-    desk: Desk, sale: Sale, sweep: Callable[..., list[str]], when: str
+    desk: Desk, sale: Sale, sweep: Callable[..., list[str]]
 ) -> None:
-    points = Counter(sweep(sale.ask, check=sale.check, when=when, batches_only=True))
+    points = Counter(sweep(sale.ask, check=sale.check, batches_only=True))
     assert points["commit"] == points["EVALSHA take"] == points["EVALSHA reply"] == BATCHES
     desk.assert_kept()
 
@@ -73,14 +72,14 @@ class TestTheSameCheck:
 
     def test_sees_a_reply_before_the_commit(self, sale: Sale, sweep: Callable[..., list[str]]) -> None:
         with pytest.raises(AssertionError):
-            sweep(sale.ask, check=sale.check, when="after", batches_only=True, replies_first=True)
+            sweep(sale.ask, check=sale.check, batches_only=True, replies_first=True)
 
     def test_sees_that_nobody_recovers(self, desk: Desk, sale: Sale, sweep: Callable[..., list[str]]) -> None:
         def forget() -> None:
             desk.redis.delete(keys.in_flight(PARTITION))
 
         with pytest.raises(AssertionError):
-            sweep(sale.ask, check=sale.check, before_recovery=forget, when="after", batches_only=True)
+            sweep(sale.ask, check=sale.check, before_recovery=forget, batches_only=True)
 
 
 class Run:

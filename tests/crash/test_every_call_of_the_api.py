@@ -2,7 +2,6 @@
 same key has one job; whoever cannot has one or none, and nobody stands in line by half.
 """
 
-import itertools
 import uuid
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
@@ -19,7 +18,8 @@ from shared.models import User
 from shared.services import control_requests
 from shared.settings import Settings
 from tests.crash.flows import Desk, opened_desk, unlimited
-from tests.crash.lives import Lives, started_lives
+from tests.crash.lives import Life, Lives, die_at_every_moment, started_lives
+from tests.crash.mortality import AFTER
 from tests.crash.rest import assert_at_rest, assert_keys_stand_for_jobs
 from tests.factories import bearer, make_user
 from tests.lines import LineDriver
@@ -88,20 +88,22 @@ class Counter:
         return int(self.desk.redis.zcount(keys.undecided_by_user(user), user, user))
 
     def sweep(
-        self, make: Callable[[int], Call], *, when: str, keyed: bool, patient: bool = False, **order: Any
+        self, make: Callable[[int], Call], *, keyed: bool, patient: bool = False, **order: Any
     ) -> list[str]:
-        """One life for each of its calls; what it died at."""
-        points: list[str] = []
+        """Deaths at every moment of it; at which calls."""
+        people = iter(self.desk.users)
         accepted = False
-        for at, person in zip(itertools.count(1), self.desk.users, strict=False):
-            call, key = make(person), uuid.uuid4().hex if keyed else ""
+
+        def live(at: int, when: str) -> Life:
+            nonlocal accepted
+            call, key = make(next(people)), uuid.uuid4().hex if keyed else ""
             headers = self.headers(call.user, PATIENTLY if patient else AT_ONCE, key)
             life = self.lives.live(
                 meanwhile=self.decide if patient else None, at=at, when=when, event_id=self.event,
                 method=call.method, url=call.url, headers=headers, body=call.body, **order,
             )  # fmt: skip
             # Before that call nothing has happened, from it on all of it.
-            stands = accepted or life.killed_at is None or (life.killed_at == ACCEPT and when == "after")
+            stands = accepted or life.killed_at is None or (life.killed_at == ACCEPT and when == AFTER)
             if not patient:
                 assert self.undecided_of(call.user) == stands, life
             assert_keys_stand_for_jobs(self.desk)
@@ -109,10 +111,9 @@ class Counter:
             self.decide()
             self.check(call, told, one=keyed or stands, life=life)
             accepted = stands or life.killed_at == ACCEPT
-            if life.killed_at is None:
-                return points
-            points.append(life.killed_at)
-        raise AssertionError("more calls than people")
+            return life
+
+        return die_at_every_moment(live, steady=not patient)
 
     def repeat(self, call: Call, key: str) -> uuid.UUID:
         """The client has heard nothing and says it again, to another process; it never waits."""
@@ -207,40 +208,34 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("keyed", [True, False])
 class TestEveryCallOf:
-    def test_a_request(self, desk: Desk, counter: Counter, keyed: bool, when: str) -> None:
+    def test_a_request(self, desk: Desk, counter: Counter, keyed: bool) -> None:
         for way, (prepare, points_min) in WAYS.items():
-            points = counter.sweep(prepare(counter), when=when, keyed=keyed)
+            points = counter.sweep(prepare(counter), keyed=keyed)
             assert len(points) >= points_min, way
             assert points.count(ACCEPT) == 1, way
         desk.assert_audit_clean()
 
-    def test_a_request_that_waits_for_its_decision(
-        self, desk: Desk, counter: Counter, keyed: bool, when: str
-    ) -> None:
+    def test_a_request_that_waits_for_its_decision(self, desk: Desk, counter: Counter, keyed: bool) -> None:
         """The worker decides meanwhile: the process may die over a decision that stands, and nobody was told."""
         for prepare in (booking, registering):
-            points = counter.sweep(prepare(counter), when=when, keyed=keyed, patient=True)
+            points = counter.sweep(prepare(counter), keyed=keyed, patient=True)
             assert points.count(ACCEPT) == 1
             assert "EVALSHA status" in points
         desk.assert_audit_clean()
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
 class TestEveryCallOfWhatOnlyChangesTheLine:
     """Marks, and what an operator does: all of it or nothing, and what is owed to the line comes into it."""
 
     def sweep(
         self,
         counter: Counter,
-        when: str,
         make: Callable[[], tuple[User, str, str, dict[str, Any]]],
         check: Callable[[bool], None],
     ) -> Tally[str]:
-        points: list[str] = []
-        for at in itertools.count(1):
+        def live(at: int, when: str) -> Life:
             who, method, url, body = make()
             headers = {**bearer(counter.desk.settings, who), **AT_ONCE}
             life = counter.lives.live(
@@ -252,9 +247,9 @@ class TestEveryCallOfWhatOnlyChangesTheLine:
             assert_at_rest(counter.desk, [counter.event])
             if life.killed_at is None:
                 assert life.answer["status"] in (200, 202), life.answer
-                return Tally(points)
-            points.append(life.killed_at)
-        raise AssertionError
+            return life
+
+        return Tally(die_at_every_moment(live))
 
     def waiting(self, counter: Counter) -> list[uuid.UUID]:
         """Two who wait for one ticket each."""
@@ -264,7 +259,7 @@ class TestEveryCallOfWhatOnlyChangesTheLine:
     def outcomes(self, counter: Counter) -> list[str]:
         return [outcome for _, outcome, _ in counter.desk.outcomes(counter.event)]
 
-    def test_leaving_the_line(self, counter: Counter, when: str) -> None:
+    def test_leaving_the_line(self, counter: Counter) -> None:
         def make() -> tuple[User, str, str, dict[str, Any]]:
             job_id, _ = self.waiting(counter)
             user = User(id=counter.desk.users[0], role="attendee")
@@ -275,9 +270,9 @@ class TestEveryCallOfWhatOnlyChangesTheLine:
             assert outcomes in (["withdrawn", "confirmed"], ["confirmed", "confirmed"])
             assert outcomes[0] == "withdrawn" or not answered
 
-        assert self.sweep(counter, when, make, check)["EVALSHA withdraw"] == 1
+        assert self.sweep(counter, make, check)["EVALSHA withdraw"] == 1
 
-    def test_draining_it(self, counter: Counter, engine: Engine, when: str) -> None:
+    def test_draining_it(self, counter: Counter, engine: Engine) -> None:
         admin = make_user(engine, role="admin")
 
         def make() -> tuple[User, str, str, dict[str, Any]]:
@@ -291,9 +286,9 @@ class TestEveryCallOfWhatOnlyChangesTheLine:
             assert self.outcomes(counter) == (["withdrawn"] * 2 if marks else ["confirmed"] * 2)
             assert len(marks) == 1 or (not marks and not answered)
 
-        assert self.sweep(counter, when, make, check)["commit"] >= 2
+        assert self.sweep(counter, make, check)["commit"] >= 2
 
-    def test_calling_an_event_off(self, counter: Counter, when: str) -> None:
+    def test_calling_an_event_off(self, counter: Counter) -> None:
         def make() -> tuple[User, str, str, dict[str, Any]]:
             self.waiting(counter)
             counter.decide()
@@ -308,11 +303,11 @@ class TestEveryCallOfWhatOnlyChangesTheLine:
             assert status == "cancelled" or not answered
             assert self.outcomes(counter)[2:] == (["done"] if status == "cancelled" else [])
 
-        points = self.sweep(counter, when, make, check)
+        points = self.sweep(counter, make, check)
         assert points[ACCEPT] == 1
         assert points["commit"] >= 2
 
 
 def test_the_same_check_sees_a_key_that_is_remembered_before_its_job(counter: Counter) -> None:
     with pytest.raises(AssertionError):
-        counter.sweep(booking(counter), when="after", keyed=True, in_pieces=True)
+        counter.sweep(booking(counter), keyed=True, in_pieces=True)

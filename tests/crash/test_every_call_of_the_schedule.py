@@ -2,7 +2,6 @@
 whatever is due is done once.
 """
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,7 +17,7 @@ from shared.services import outbox
 from shared.settings import Settings
 from tests.analytics import naive, rolled
 from tests.crash.flows import Desk, opened_desk
-from tests.crash.lives import Lives, started_lives
+from tests.crash.lives import Life, Lives, die_at_every_moment, started_lives
 from tests.crash.rest import assert_keys_stand_for_jobs, left_behind
 from tests.lines import LineDriver, await_that
 from tests.telling import tell
@@ -70,17 +69,16 @@ def desk(settings: Settings, engine: Engine) -> Iterator[Desk]:
 def sweep(
     desk: Desk, lives: Lives, ask: Callable[[], None], recovered: Callable[[], None], **order: Any
 ) -> Counter[str]:
-    """One life for each call of a turn; at which calls they ended."""
-    points: list[str] = []
-    for at in itertools.count(1):
+    """Deaths at every moment of a turn; at which calls."""
+
+    def live(at: int, when: str) -> Life:
         ask()
         begin_turns(desk, order["entries"])
-        life = lives.live(at=at, slice=SLICE, **order)
+        life = lives.live(at=at, when=when, slice=SLICE, **order)
         recovered()
-        if life.killed_at is None:
-            return Counter(points)
-        points.append(life.killed_at)
-    raise AssertionError
+        return life
+
+    return Counter(die_at_every_moment(live))
 
 
 def begin_turns(desk: Desk, entries: list[str]) -> None:
@@ -157,9 +155,8 @@ class TestTheOutbox:
         monkeypatch.setattr(outbox, "SLICE", SLICE)
         return News(desk, driver)
 
-    @pytest.mark.parametrize("when", ["before", "after"])
-    def test_tells_everything_once(self, desk: Desk, lives: Lives, news: News, when: str) -> None:
-        points = sweep(desk, lives, news.make, news.check, when=when, entries=OUTBOX)
+    def test_tells_everything_once(self, desk: Desk, lives: Lives, news: News) -> None:
+        points = sweep(desk, lives, news.make, news.check, entries=OUTBOX)
         assert points.total() >= 25
         assert points["commit"] >= 2
         assert sum(count for what, count in points.items() if "into notifications" in what) >= 2
@@ -169,7 +166,7 @@ class TestTheOutbox:
         self, desk: Desk, lives: Lives, news: News
     ) -> None:
         with pytest.raises(AssertionError):
-            sweep(desk, lives, news.make, news.check, when="after", entries=OUTBOX, forgets_first=True)
+            sweep(desk, lives, news.make, news.check, entries=OUTBOX, forgets_first=True)
 
 
 class DueThings:
@@ -245,9 +242,8 @@ class TestTheSchedule:
         schedule.entries = tuple(entry for entry in schedule.entries if entry.name in DUE)
         return DueThings(desk, driver, schedule)
 
-    @pytest.mark.parametrize("when", ["before", "after"])
-    def test_does_everything_once(self, desk: Desk, lives: Lives, due: DueThings, when: str) -> None:
-        points = sweep(desk, lives, due.make, due.check, when=when, entries=DUE)
+    def test_does_everything_once(self, desk: Desk, lives: Lives, due: DueThings) -> None:
+        points = sweep(desk, lives, due.make, due.check, entries=DUE)
         assert points.total() >= 40
         assert points["EVALSHA accept"] == 3
         assert points["commit"] >= 6

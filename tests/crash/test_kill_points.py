@@ -32,18 +32,10 @@ def ask_for_everything(desk: Desk, event: int, other: int) -> None:
     desk.book(event, desk.users[5])
 
 
-def test_before_every_call_of_a_life(desk: Desk, sweep: Callable[..., list[str]]) -> None:
+def test_at_every_call_of_a_life(desk: Desk, sweep: Callable[..., list[str]]) -> None:
     event, other = desk.open_events(2, capacity=5)
-    points = "\n".join(sweep(lambda: ask_for_everything(desk, event, other), when="before"))
+    points = "\n".join(sweep(lambda: ask_for_everything(desk, event, other), steady=False))
     for step in (*BATCH_STEPS, "EVALSHA claim", "pg_try_advisory_lock", "nextval('claim_token_seq')"):
-        assert step in points
-    desk.assert_kept()
-
-
-def test_after_every_call_of_a_batch(desk: Desk, sweep: Callable[..., list[str]]) -> None:
-    event, other = desk.open_events(2, capacity=5)
-    points = "\n".join(sweep(lambda: ask_for_everything(desk, event, other), when="after", batches_only=True))
-    for step in BATCH_STEPS:
         assert step in points
     desk.assert_kept()
 
@@ -54,7 +46,7 @@ def test_while_it_decides_one_by_one_because_others_died(desk: Desk, sweep: Call
     def ask() -> None:
         desk.book_each(event, desk.users[:2])
 
-    points = sweep(ask, prelude=2, when="before", batches_only=True)
+    points = sweep(ask, prelude=2, batches_only=True)
     assert sum("EVALSHA alone" in point for point in points) == 2
     assert sum(point == "commit" for point in points) == 2
     desk.assert_kept()
@@ -79,7 +71,7 @@ def test_between_the_slices_of_a_call_off(
         desk.call_off(event)
         desk.book(event, desk.users[7])
 
-    points = sweep(ask, when="before", batches_only=True, slice_size=2)
+    points = sweep(ask, batches_only=True, slice_size=2)
     assert sum(point == "commit" for point in points) >= 4  # before, two slices, after
     for event in opened:
         assert desk.query("select booked from events where id = :id", id=event) == [(0,)]

@@ -71,9 +71,8 @@ def wait(desk: Desk, settings: Settings, engine: Engine) -> Callable[[], Waiting
     return lambda: Waiting(desk, settings, engine)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
 def test_at_every_call_of_a_batch_with_offers(
-    desk: Desk, sweep: Callable[..., list[str]], wait: Callable[[], Waiting], when: str
+    desk: Desk, sweep: Callable[..., list[str]], wait: Callable[[], Waiting]
 ) -> None:
     """An offer is accepted, two are made, one of them ends, somebody leaves, joins, waits instead of booking."""
     tried: list[Waiting] = []
@@ -90,7 +89,7 @@ def test_at_every_call_of_a_batch_with_offers(
         waiting.ask("leave_waitlist", 3)
         waiting.join(4)
 
-    points = "\n".join(sweep(ask, when=when, batches_only=True))
+    points = "\n".join(sweep(ask, batches_only=True))
     for step in ("EVALSHA take", "select w.id", "insert into decisions", "commit", "EVALSHA reply"):
         assert step in points
     for waiting in tried:
@@ -113,7 +112,7 @@ def test_between_the_transactions_that_many_offers_take(
         waiting.ask("book", 6)
         waiting.ask("book", 7, waitlist=True)
 
-    points = sweep(ask, when="before", batches_only=True, offers_max=1)
+    points = sweep(ask, batches_only=True, offers_max=1)
     assert sum(point == "commit" for point in points) == 3  # two, and what comes after
     for waiting in tried:
         assert waiting.offers() == [(2, "open"), (3, "open")]
@@ -137,7 +136,7 @@ def test_between_the_slices_of_a_call_off(
         waiting.ask("accept_offer", 2, offer_id=waiting.offer_of(2))
         waiting.join(7)
 
-    points = sweep(ask, when="before", batches_only=True, slice_size=2)
+    points = sweep(ask, batches_only=True, slice_size=2)
     assert sum(point == "commit" for point in points) >= 3  # two slices, and what comes after
     for waiting in tried:
         assert waiting.counters() == (0, 0, 0)
