@@ -12,6 +12,7 @@ from api.change_stamps import ChangeStamps
 from api.impressions import ImpressionCounter
 from api.rate_limits import RateLimits
 from api.readiness import Readiness
+from api.status_looks import StatusLooks
 from api.waiting import DecisionHub
 from shared.db import Engine, make_engine
 from shared.line.client import make_redis
@@ -40,6 +41,7 @@ class Container:
     line: LineClient
     gate: LineGate
     snapshots: EventSnapshots
+    statuses: StatusLooks
     hub: DecisionHub
     passwords: Passwords
     impressions: ImpressionCounter
@@ -95,6 +97,7 @@ def make_container(settings: Settings) -> Container:
         line=line,
         gate=gate,
         snapshots=snapshots,
+        statuses=StatusLooks(engine, line),
         hub=DecisionHub(
             make_redis(settings.redis_url, max_connections=2), partial(find_statuses, engine, line)
         ),

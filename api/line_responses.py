@@ -19,32 +19,24 @@ from api.schemas.requests import (
 from api.stream_tokens import make_stream_token
 from shared.clock import rfc3339, utc_now
 from shared.domain.outcomes import CONFIRMED, FAILED, REJECTED
-from shared.errors import GuichetError, NotFoundError, RefusedError, UnavailableError
+from shared.errors import GuichetError, RefusedError, UnavailableError
 from shared.line.accept import Accepted, NewRequest, Refused
 from shared.services.event_snapshots import EventSnapshot
-from shared.services.requests import RequestStatus, find_status
+from shared.services.requests import RequestStatus
 
 CONFLICT: Final = 409
-
-
-def get_status(container: Container, job_id: uuid.UUID, subjects: tuple[str, str] | None) -> RequestStatus:
-    """The request's status; raises NotFoundError `job_not_found`."""
-    status = find_status(container.engine, container.line, job_id, subjects)
-    if status is None:
-        raise NotFoundError("job_not_found")
-    return status
 
 
 def await_status(
     container: Container, job_id: uuid.UUID, subjects: tuple[str, str] | None, seconds: float
 ) -> RequestStatus:
-    """The decision, or what the status is after `seconds`. Raises as `get_status` does."""
+    """The decision, or what the status is after `seconds`. Raises as `StatusLooks.get` does."""
     if seconds > 0:
         with container.hub.waiter(job_id, subjects) as waiter:
             decided = waiter.wait(seconds)
         if decided is not None:
             return decided
-    return get_status(container, job_id, subjects)
+    return container.statuses.get(job_id, subjects)
 
 
 def read_document(container: Container, status: RequestStatus, *, stream_link: bool = True) -> dict[str, Any]:

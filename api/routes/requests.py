@@ -14,7 +14,7 @@ from api.caching import is_known
 from api.container import Container, get_container
 from api.contract import Answer, describe
 from api.line_answers import UNDECIDED_EXAMPLE
-from api.line_responses import await_status, get_status, read_document
+from api.line_responses import await_status, read_document
 from api.parsing import load_query
 from api.responses import NO_STORE, JsonResponse, json_response
 from api.schemas.request_documents import RequestStatusDocument, RequestStatusListDocument
@@ -139,7 +139,7 @@ def stream(job_id: uuid.UUID) -> Response:
         subjects = identity.subjects
         status = _get_own(container, job_id, identity)
     elif is_valid_stream_token(container.settings.secret_key, job_id, token):
-        status = get_status(container, job_id, None)
+        status = container.statuses.get(job_id, None)
     else:
         raise GuichetError(
             "unauthenticated", "The stream token is not valid for this request, or has expired."
@@ -171,7 +171,7 @@ def withdraw(job_id: uuid.UUID) -> Response:
     """Leaves the line; a mark, honoured when the request's turn comes. Too late, and the decision stands."""
     identity = current_identity()
     container = get_container()
-    status = get_status(container, job_id, identity.subjects)
+    status = container.statuses.get(job_id, identity.subjects)
     if status.user_id != identity.user_id:
         raise NotFoundError("job_not_found")
     if status.kind not in LIMITED_KINDS:
@@ -185,13 +185,13 @@ def withdraw(job_id: uuid.UUID) -> Response:
                 "Retry-After": retry_after(document["eta_seconds"]),
             }
             return json_response(document, status=202, headers=headers)
-        status = get_status(container, job_id, identity.subjects)
+        status = container.statuses.get(job_id, identity.subjects)
     raise RefusedError("already_decided", job=read_document(container, status))
 
 
 def _get_own(container: Container, job_id: uuid.UUID, identity: Identity) -> RequestStatus:
     """The status of a request that is the caller's; an admin may see any. Somebody else's is not there."""
-    status = get_status(container, job_id, identity.subjects)
+    status = container.statuses.get(job_id, identity.subjects)
     if status.user_id != identity.user_id:
         with transaction(container.engine) as session:
             is_admin = require_actor(session).is_admin

@@ -1,7 +1,7 @@
 """Following a request: in the line while Redis knows it, in the ledger for ever."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,6 +31,12 @@ ASKED_KINDS: Final = tuple(kind for kind in KINDS if kind not in (EXPIRE_OFFER, 
 _NAMES_NO_TICKETS: Final = frozenset({LEAVE_WAITLIST, DECLINE_OFFER, EXPIRE_OFFER})
 
 
+# What the line says of a job: itself, `absent` or `revoked`, or why it says nothing.
+LineAnswer = LineJob | str | UnavailableError
+# A job that the ledger is asked for, and whether a worker has it in hand.
+Doubted = tuple[uuid.UUID, bool]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestStatus:
     """A request as its owner may see it. `result` is the worker's result document, None while undecided."""
@@ -53,81 +59,80 @@ class RequestStatus:
         return self.result is not None
 
 
-def find_status(
-    engine: Engine, line: LineClient, job_id: uuid.UUID, subjects: tuple[str, str] | None
-) -> RequestStatus | None:
-    """The request's status; None when neither the line nor the ledger knows it. Costs and errors as `find_statuses`,
-    which are raised here.
-    """
-    found = find_statuses(engine, line, [(job_id, subjects)])[0]
-    if isinstance(found, GuichetError):
-        raise found
-    return found
-
-
 def find_statuses(
     engine: Engine, line: LineClient, asked: Sequence[Question]
 ) -> list[RequestStatus | GuichetError | None]:
     """Each request's status; None when neither the line nor the ledger knows it.
 
-    One round trip to Redis; one to PostgreSQL for those that Redis does not know, or of which it knows only that a
-    worker has them in hand: while the reply is under way, or lost, the decision stands in the ledger, and may have been
-    told from there already. Revoked tokens are GuichetError `unauthenticated`, and UnavailableError is what cannot be
-    known.
+    One round trip to Redis; one or two to PostgreSQL, for all that the line alone cannot answer. Revoked tokens are
+    GuichetError `unauthenticated`, and UnavailableError is what cannot be known.
     """
+    jobs = find_in_line(line, asked)
+    doubts = [doubt(job_id, job) for (job_id, _), job in zip(asked, jobs, strict=True)]
+    doubted = [each for each in doubts if each is not None]
+    recorded = iter(find_in_ledger(engine, doubted) if doubted else ())
+    return [
+        weigh(job, None if each is None else next(recorded)) for job, each in zip(jobs, doubts, strict=True)
+    ]
+
+
+def find_in_line(line: LineClient, asked: Sequence[Question]) -> list[LineAnswer]:
+    """What the line alone says. One round trip."""
     try:
-        jobs: Sequence[LineJob | str | UnavailableError] = line.find_jobs(asked)
+        return [*line.find_jobs(asked)]
     except UnavailableError as error:
         # Redis is away: a decision can still be told; that there is none cannot.
-        jobs = [error] * len(asked)
-    known = list(zip((job_id for job_id, _ in asked), jobs, strict=True))
-    taken = [job_id for job_id, job in known if isinstance(job, LineJob) and job.is_taken]
-    unknown = [job_id for job_id, job in known if not isinstance(job, LineJob) and job != "revoked"]
-    recorded: Mapping[uuid.UUID, RequestStatus] = {}
-    trouble = None
-    if taken or unknown:
-        try:
-            recorded = _list_in_ledger(engine, unknown, taken)
-        except UnavailableError as error:  # what Redis knows to wait is not touched by it
-            trouble = error
-    return [_weigh(job, recorded.get(job_id), trouble) for job_id, job in known]
+        return [error] * len(asked)
 
 
-def _weigh(
-    job: LineJob | str | UnavailableError, recorded: RequestStatus | None, trouble: UnavailableError | None
+def doubt(job_id: uuid.UUID, job: LineAnswer) -> Doubted | None:
+    """What the ledger must be asked too: Redis does not know the job, or knows only that a worker has it in hand.
+    While the reply is under way, or lost, the decision stands in the ledger, and may have been told from there already.
+    """
+    is_taken = isinstance(job, LineJob)
+    if job == "revoked" or (isinstance(job, LineJob) and not job.is_taken):
+        return None
+    return job_id, is_taken
+
+
+def find_in_ledger(
+    engine: Engine, doubted: Sequence[Doubted]
+) -> list[RequestStatus | UnavailableError | None]:
+    """What the ledger has of jobs, each with whether a worker has it in hand. Of those it has nothing yet, nearly
+    always: that much is asked cheaply. One round trip or two.
+    """
+    try:
+        wanted = [job_id for job_id, is_taken in doubted if not is_taken]
+        if len(wanted) < len(doubted):
+            with single_statement(engine) as connection:
+                wanted += list_decided(connection, [job_id for job_id, is_taken in doubted if is_taken])
+        if not wanted:
+            return [None] * len(doubted)
+        with transaction(engine) as session:
+            found = list_recorded(session, list(map(str, wanted)))
+    except (SQLAlchemyError, OSError):
+        return [UnavailableError("database_unavailable") for _ in doubted]
+    recorded = {each.row.job_id: of_recorded(each) for each in found if each.row.kind in KINDS}
+    return [recorded.get(job_id) for job_id, _ in doubted]
+
+
+def weigh(
+    job: LineAnswer, recorded: RequestStatus | UnavailableError | None
 ) -> RequestStatus | GuichetError | None:
     """What the line and the ledger, or its absence, together say."""
     if job == "revoked":
         return GuichetError("unauthenticated")
-    if recorded is not None:
+    if isinstance(recorded, RequestStatus):
         return recorded
     if isinstance(job, LineJob):
         return _of_line_job(job)
-    error = trouble or (job if isinstance(job, UnavailableError) else None)
+    error = recorded or (job if isinstance(job, UnavailableError) else None)
     if error is None:
         return None
     # One for each who asked: they are raised in threads of their own.
     return UnavailableError(
         error.code, error.detail, retry_after_seconds=error.retry_after_seconds, **error.facts
     )
-
-
-def _list_in_ledger(
-    engine: Engine, unknown: Sequence[uuid.UUID], taken: Sequence[uuid.UUID]
-) -> dict[uuid.UUID, RequestStatus]:
-    """What the ledger has of them. Of those in hand it has nothing yet, nearly always: that much is asked cheaply."""
-    try:
-        wanted = [*unknown]
-        if taken:
-            with single_statement(engine) as connection:
-                wanted += list_decided(connection, taken)
-        if not wanted:
-            return {}
-        with transaction(engine) as session:
-            found = list_recorded(session, list(map(str, wanted)))
-    except (SQLAlchemyError, OSError) as error:
-        raise UnavailableError("database_unavailable") from error
-    return {recorded.row.job_id: of_recorded(recorded) for recorded in found if recorded.row.kind in KINDS}
 
 
 def list_undecided(line: LineClient, user_id: int, *, before: uuid.UUID | None = None) -> list[RequestStatus]:

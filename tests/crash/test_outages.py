@@ -14,7 +14,7 @@ from flask import Flask
 from scripts.embedded.postgres import EmbeddedPostgres
 from scripts.embedded.redis import EmbeddedRedis
 from shared.line.status import LineJob
-from shared.services.requests import find_status
+from shared.services.requests import find_statuses
 from shared.settings import Settings
 from tests.crash.flows import Desk, Flow, recover, unlimited
 from tests.factories import auth_header, make_users
@@ -75,16 +75,16 @@ class TestRedisKilled:
                 with pytest.raises(KeyboardInterrupt):
                     driver.decide(3)
         own_redis.kill()
-        told = find_status(own_desk.engine, own_desk.line, job_id, None)
+        told = find_statuses(own_desk.engine, own_desk.line, [(job_id, None)])[0]
         assert told is not None
         assert told.is_decided
         own_redis.start()
         in_hand = own_desk.line.find_job(job_id)
         assert isinstance(in_hand, LineJob)
         assert in_hand.result is None
-        assert find_status(own_desk.engine, own_desk.line, job_id, None) == told
+        assert find_statuses(own_desk.engine, own_desk.line, [(job_id, None)])[0] == told
         recover(own_settings, own_desk.engine)
-        assert find_status(own_desk.engine, own_desk.line, job_id, None) == told
+        assert find_statuses(own_desk.engine, own_desk.line, [(job_id, None)])[0] == told
 
     def test_away_while_the_worker_starts(
         self, own_desk: Desk, own_settings: Settings, own_redis: EmbeddedRedis
