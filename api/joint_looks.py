@@ -13,6 +13,8 @@ from shared.errors import UnavailableError
 
 # In one script, which keeps Redis from accepting for so long: two milliseconds.
 LOOKS_AT_ONCE: Final = 100
+# Longer than two looks at a server that has fallen silent.
+_WAIT_SECONDS: Final = 11.0
 
 Asked = TypeVar("Asked")
 Found = TypeVar("Found")
@@ -49,15 +51,16 @@ class JointLooks(Generic[Asked, Found]):
             self._askers.append(asker)
             asker.is_next, self._is_looking = not self._is_looking, True
         try:
-            if not asker.is_next:
-                asker.turn.wait()
-            if asker.is_next:
-                self._look()
+            if asker.is_next or asker.turn.wait(_WAIT_SECONDS):
+                if asker.is_next:
+                    self._look()
+            else:
+                self._leave(asker)
         except BaseException:
             self._leave(asker)
             raise
         if asker.answer is None:
-            # Whoever asked for everybody was ended in the middle of it: nothing is known.
+            # It takes too long, or whoever asked for everybody was ended in the middle of it: nothing is known.
             raise asker.error or UnavailableError("line_unavailable")
         return asker.answer[0]
 

@@ -2,14 +2,12 @@
 seconds and never an answer.
 """
 
-import contextlib
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -17,12 +15,9 @@ import pytest
 from api import waiting
 from api.stream_tokens import make_stream_token
 from api.waiting import DecisionHub
-from shared.errors import NotFoundError, UnavailableError
 from shared.line import keys
-from shared.line.client import make_redis
 from shared.line.status import Question
 from shared.models import User
-from shared.services.requests import RequestStatus
 from tests.factories import auth_header, make_event, make_user, make_users
 from tests.lines import LineDriver, await_that
 
@@ -117,6 +112,11 @@ class TestLongPoll:
         driver.decide_all()
         assert polling.result(timeout=20).json["status"] == "confirmed"
 
+    def test_leaves_no_waiter_behind(self, app, waiters):
+        waiters[0].status("?wait=1")
+        hub = app.extensions["guichet"].hub
+        assert [*hub._waiters, *hub._due, *hub._late] == []
+
     def test_prefers_wait_on_booking_too(self, app, engine, driver, redis_client, pool, monkeypatch):
         monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)
         event, user = make_event(engine), make_user(engine)
@@ -132,225 +132,33 @@ class TestLongPoll:
         assert (answer.status_code, answer.headers["Preference-Applied"]) == (201, "wait=30")
 
 
-class Ledger:
-    """What the hub's reader is answered, and what it asked."""
+class TestPoll:
+    def test_who_polls_during_a_look_shares_the_next(self, app, waiters, pool, monkeypatch):
+        """Each gets their own answer; a stranger gets none."""
+        line, looks, may_answer = app.extensions["guichet"].line, [], threading.Event()
+        find_jobs = line.find_jobs
 
-    def __init__(self) -> None:
-        self.looks: list[list[Question]] = []
-        self.decided: set[uuid.UUID] = set()
+        def find_when_allowed(asked: Sequence[Question]):
+            looks.append([str(job_id) for job_id, _ in asked])
+            assert may_answer.wait(20)
+            return find_jobs(asked)
 
-    def look_up(self, asked: Sequence[Question]) -> list[RequestStatus]:
-        self.looks.append(list(asked))
-        return [status_of(job_id, decided=job_id in self.decided) for job_id, _ in asked]
-
-
-def status_of(job_id: uuid.UUID, *, decided: bool, position: int = 1) -> RequestStatus:
-    return RequestStatus(
-        job_id=job_id,
-        kind="book",
-        event_id=1,
-        user_id=1,
-        tickets=1,
-        arrival=1,
-        accepted_at="2026-01-01T00:00:00.000000Z",
-        position=None if decided else position,
-        result={"outcome": "confirmed"} if decided else None,
-    )
-
-
-@pytest.fixture
-def ledger() -> Ledger:
-    return Ledger()
-
-
-@pytest.fixture
-def hub(settings, ledger) -> Iterator[DecisionHub]:
-    hub = DecisionHub(make_redis(settings.redis_url), ledger.look_up)
-    yield hub
-    hub.close()
-
-
-class TestHub:
-    def test_misses_nothing_that_happens_before_it_listens(self, hub, ledger, pool, monkeypatch):
-        """The first waiter of a process is looked up before the subscription stands; a message in between is lost."""
-        monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)
-        may_listen, listen, job_id = threading.Event(), DecisionHub._listen, uuid.uuid4()
-
-        def listen_late(hub: DecisionHub) -> None:
-            may_listen.wait(20)
-            listen(hub)
-
-        monkeypatch.setattr(DecisionHub, "_listen", listen_late)
-        with hub.waiter(job_id, None) as waiter:
-            polling = pool.submit(waiter.wait, 30)
-            await_that(lambda: ledger.looks, what="the first look")
-            ledger.decided.add(job_id)
-            may_listen.set()
-            assert polling.result(timeout=20).is_decided
-
-    def test_notices_what_is_decided_while_it_is_not_subscribed(
-        self, hub, ledger, redis_client, pool, monkeypatch
-    ):
-        """Cut off, it hears nothing until it has subscribed again; then everybody is looked up once more."""
-        monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)
-        monkeypatch.setattr(waiting, "RECONNECT_SECONDS", 0)
-        listen, may_listen, cut_off = DecisionHub._listen, threading.Event(), threading.Event()
-        may_listen.set()
-
-        def listen_when_allowed(hub: DecisionHub) -> None:
-            if not may_listen.is_set():
-                cut_off.set()
-                may_listen.wait(20)
-            listen(hub)
-
-        monkeypatch.setattr(DecisionHub, "_listen", listen_when_allowed)
-        job_id = uuid.uuid4()
-        with hub.waiter(job_id, None) as waiter:
-            polling = pool.submit(waiter.wait, 30)
-            await_that(lambda: subscribers(redis_client) == 1, what="the subscription")
-            may_listen.clear()
-            redis_client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-            assert cut_off.wait(20)
-            looks = len(ledger.looks)
-            ledger.decided.add(job_id)
-            redis_client.publish(keys.DECIDED_CHANNEL, str(job_id))  # to nobody
-            may_listen.set()
-            assert polling.result(timeout=20).is_decided
-            assert len(ledger.looks) >= looks
-
-    def test_keeps_no_waiter(self, app, waiters):
-        waiters[0].status("?wait=1")
-        hub = app.extensions["guichet"].hub
-        assert [*hub._waiters, *hub._due, *hub._late] == []
-
-    def test_keeps_no_waiter_that_met_an_error(self, hub):
-        with pytest.raises(ZeroDivisionError), hub.waiter(uuid.uuid4(), None):
-            raise ZeroDivisionError
-        assert [*hub._waiters, *hub._due, *hub._late] == []
-
-    def test_looks_up_only_whose_job_it_is(self, hub, ledger, redis_client, monkeypatch):
-        monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)
-        mine, other, probe = uuid.uuid4(), uuid.uuid4(), uuid.uuid4()
-        with (
-            hub.waiter(mine, None) as one,
-            hub.waiter(mine, None) as two,
-            hub.waiter(other, None) as three,
-            hub.waiter(probe, None),
-        ):
-            await_that(lambda: subscribers(redis_client) == 1, what="the subscription")
-            await_that(lambda: asked_of(ledger).count(probe) >= 1, what="the first look")
-            # Messages are heard in order: whoever is looked up for this one has been for the subscription.
-            redis_client.publish(keys.DECIDED_CHANNEL, str(probe))
-            await_that(lambda: asked_of(ledger).count(probe) >= 2, what="a look for the message, or for both")
-            ledger.decided |= {mine, other}
-            del ledger.looks[:]
-            redis_client.publish(keys.DECIDED_CHANNEL, f"{uuid.uuid4()},{mine}")
-            assert one.wait(20).is_decided
-            assert two.wait(20).is_decided
-            assert three.wait(0) is None
-            assert set(asked_of(ledger)) - {probe} == {mine}
-
-    def test_asks_for_many_at_once(self, hub, ledger, monkeypatch):
-        """A crowd costs a round trip for each hundred, and hears of nothing that is no news."""
-        monkeypatch.setattr(DecisionHub, "_start", lambda _: None)
-        monkeypatch.setattr(waiting, "LOOKS_AT_ONCE", 3)
-        jobs = [uuid.uuid4() for _ in range(7)]
-        with contextlib.ExitStack() as stack:
-            crowd = [stack.enter_context(hub.waiter(job, None)) for job in jobs]
-            hub.look_once()
-            assert [len(asked) for asked in ledger.looks] == [3, 3, 1]
-            assert [waiter.wait(0) for waiter in crowd] == [None] * 7
-            hub.look_once()
-            assert len(ledger.looks) == 3  # nobody's turn
-            ledger.decided.add(jobs[5])
-            hub._wake([str(jobs[5])])
-            hub.look_once()
-            assert ledger.looks[3:] == [[(jobs[5], None)]]
-            assert [index for index, waiter in enumerate(crowd) if waiter.wait(0)] == [5]
-
-    def test_looks_first_for_those_of_whom_there_is_word(self, hub, ledger, monkeypatch):
-        """However many places are to be looked for: nobody waits for them who has been decided."""
-        monkeypatch.setattr(DecisionHub, "_start", lambda _: None)
-        monkeypatch.setattr(waiting, "LOOKS_AT_ONCE", 2)
-        now = [1000.0]
-        monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: now[0]))
-        jobs = [uuid.uuid4() for _ in range(4)]
-        with contextlib.ExitStack() as stack:
-            for job in jobs:
-                stack.enter_context(hub.waiter(job, None, every=2.0))
-            hub.look_once()
-            del ledger.looks[:]
-            now[0] += 3
-            hub._wake([str(jobs[3])])
-            hub.look_once()
-        assert asked_of(ledger)[0] == jobs[3]
-        assert sorted(asked_of(ledger)) == sorted(jobs)  # each once
-
-    def test_looks_again_in_time_whatever_it_met(self, hub, ledger, monkeypatch):
-        """Neither errors nor the absence of news may turn waiting into spinning, or end it."""
-        monkeypatch.setattr(DecisionHub, "_start", lambda _: None)
-        now = [1000.0]
-        monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: now[0]))
-        answers = [UnavailableError("line_unavailable"), None]
-        monkeypatch.setattr(hub, "_look_up", lambda asked: [answers.pop(0) for _ in asked])
-        with hub.waiter(uuid.uuid4(), None, every=2.0) as waiter:
-            hub.look_once()
-            hub.look_once()
-            now[0] += 1.9
-            hub.look_once()
-            assert len(answers) == 1
-            with pytest.raises(UnavailableError):
-                waiter.wait(0)
-            now[0] += 0.5
-            hub.look_once()
-            with pytest.raises(NotFoundError):
-                waiter.wait(0)
-
-    def test_goes_on_after_a_mistake(self, hub, ledger, monkeypatch):
-        monkeypatch.setattr(waiting, "REREAD_SECONDS", 0.01)
-        monkeypatch.setattr(waiting, "TURN_SECONDS", 0.01)
-        look_up, mistakes = hub._look_up, [1, 2]
-
-        def stumble(asked: Sequence[Question]) -> list[RequestStatus]:
-            if mistakes:
-                mistakes.pop()
-                raise RuntimeError("a mistake")
-            return look_up(asked)
-
-        monkeypatch.setattr(hub, "_look_up", stumble)
-        job_id = uuid.uuid4()
-        ledger.decided.add(job_id)
-        with hub.waiter(job_id, None) as waiter:
-            assert waiter.wait(20).is_decided
-
-    def test_tells_a_place_once_and_only_who_wants_it(self, hub, monkeypatch):
-        monkeypatch.setattr(DecisionHub, "_start", lambda _: None)
-        places = [3, 3, 2]
-        monkeypatch.setattr(
-            hub,
-            "_look_up",
-            lambda asked: [status_of(job, decided=False, position=places[0]) for job, _ in asked],
+        monkeypatch.setattr(line, "find_jobs", find_when_allowed)
+        statuses = app.extensions["guichet"].statuses
+        first = pool.submit(waiters[0].status)
+        await_that(lambda: looks, what="the first look")
+        rest = [pool.submit(waiter.status) for waiter in waiters[1:]]
+        stranger = pool.submit(
+            app.test_client().get, f"/api/bookings/status/{waiters[0].job}", headers=waiters[1].headers
         )
-        job_id, told = uuid.uuid4(), []
-        with hub.waiter(job_id, None, place=4) as curious, hub.waiter(job_id, None) as patient:
-            while places:
-                hub._wake([str(job_id)])
-                hub.look_once()
-                told.append((curious.wait(0), patient.wait(0)))
-                places.pop(0)
-        assert [(found and found.position, patient) for found, patient in told] == [
-            (3, None),
-            (None, None),
-            (2, None),
+        await_that(lambda: len(statuses._line._askers) == 3, what="those behind it")
+        may_answer.set()
+        assert [polling.result(timeout=20).json["position"] for polling in (first, *rest)] == [1, 2, 3]
+        assert stranger.result(timeout=20).status_code == 404
+        assert [sorted(asked) for asked in looks] == [
+            [waiters[0].job],
+            sorted(waiter.job for waiter in waiters),
         ]
-
-
-def subscribers(redis_client) -> int:
-    return redis_client.pubsub_numsub(keys.DECIDED_CHANNEL)[0][1]
-
-
-def asked_of(ledger: Ledger) -> list[uuid.UUID]:
-    return [job_id for asked in ledger.looks for job_id, _ in asked]
 
 
 class TestStream:
