@@ -1,4 +1,4 @@
-"""A batch with every kind of request in it, and a worker killed with SIGKILL before and after every single call."""
+"""A batch with every kind of request in it, and a worker killed with SIGKILL at every single call."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator

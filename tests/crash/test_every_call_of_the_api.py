@@ -1,4 +1,4 @@
-"""An API process is killed with SIGKILL before and after every call that one request makes: whoever repeats it with the
+"""An API process is killed with SIGKILL at every call that one request makes: whoever repeats it with the
 same key has one job; whoever cannot has one or none, and nobody stands in line by half.
 """
 

@@ -1,4 +1,4 @@
-"""A worker is killed with SIGKILL before or after every single call of its life; another recovers."""
+"""A worker is killed with SIGKILL at every single call of its life; another recovers."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,8 @@
 """Who acts in tests over HTTP: a host with their events and organization, an admin, an attendee; and who tampers behind their backs."""
 
+import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -92,6 +94,13 @@ def line(settings: Settings, engine: Engine) -> Iterator[StandingLine]:
     line = StandingLine(settings, engine)
     yield line
     line.close()
+
+
+@pytest.fixture
+def stopped_rate_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gets back what they used of a rate while a test takes its time."""
+    now = time.monotonic()
+    monkeypatch.setattr("api.rate_limits.time", SimpleNamespace(monotonic=lambda: now))
 
 
 @pytest.fixture

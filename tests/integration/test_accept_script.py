@@ -25,13 +25,15 @@ PARTITION = 3
 
 @pytest.fixture
 def line(redis_url: str) -> Iterator[Doorkeeper]:
-    """A line with room for three undecided requests a user, four an event, six a partition."""
+    """A line with room for three undecided requests a user, four an event, six a partition; who has asked five times
+    gets nothing back while a test takes its time.
+    """
     line = Doorkeeper(
         redis_url,
         user_undecided_max=3,
         event_undecided_max=4,
         partition_undecided_max=6,
-        booking_rate_per_second=1.0,
+        booking_rate_per_second=0.01,
         booking_rate_burst=5,
     )
     line.initialise()
@@ -162,7 +164,8 @@ class TestOrderOfChecks:
     def test_rate_comes_before_the_door(self, line):
         empty_bucket(line)
         refused = line.accept(book(), Door(verdict="event_cancelled"))
-        assert refused == Refused("rate_limited", retry_after_seconds=1)
+        assert refused.code == "rate_limited"
+        assert 50 < refused.retry_after_seconds <= 100
 
     def test_the_door_comes_before_limits(self, line):
         for _ in range(3):
@@ -240,14 +243,16 @@ class TestLimits:
 class TestRate:
     def test_is_a_bucket_that_refills(self, line):
         line.settings = Doorkeeper(
-            line.settings.redis_url, booking_rate_per_second=2.0, booking_rate_burst=3
+            line.settings.redis_url, booking_rate_per_second=0.02, booking_rate_burst=3
         ).settings
         assert [type(line.accept(book(event))) for event in (1, 2, 3)] == [Accepted] * 3
         bucket = keys.rate_of_user(7)
         full_us = line.now_us() + burst_us(line)
         line.redis.set(bucket, full_us)
-        assert line.accept(book(4)) == Refused("rate_limited", retry_after_seconds=1)
-        line.redis.set(bucket, full_us - 500_000)  # half a second at two a second
+        refused = line.accept(book(4))
+        assert refused.code == "rate_limited"
+        assert 25 < refused.retry_after_seconds <= 50
+        line.redis.set(bucket, full_us - 50_000_000)  # fifty seconds at one in fifty
         assert isinstance(line.accept(book(4)), Accepted)
         assert int(line.redis.get(bucket)) == full_us
 
@@ -263,7 +268,7 @@ class TestRate:
 
     def test_is_forgotten_when_it_is_full_again(self, line):
         line.accept(book())
-        assert 5_000 < line.redis.pttl(keys.rate_of_user(7)) <= 6_000
+        assert 400_000 < line.redis.pttl(keys.rate_of_user(7)) <= 501_000
 
     def test_is_not_paid_for_a_replay_or_a_refusal(self, line):
         line.accept(book(key="k"))

@@ -1,9 +1,7 @@
 """How much one client may ask for: counted per user or address, in tiers, over all processes, and said in headers."""
 
 import re
-import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 from werkzeug.test import TestResponse
@@ -37,11 +35,7 @@ def settings(settings: Settings) -> Settings:
     return tight(settings)
 
 
-@pytest.fixture(autouse=True)
-def stopped_clock(monkeypatch) -> None:
-    """Nobody gets anything back while a test takes its time."""
-    now = time.monotonic()
-    monkeypatch.setattr("api.rate_limits.time", SimpleNamespace(monotonic=lambda: now))
+pytestmark = pytest.mark.usefixtures("stopped_rate_clock")
 
 
 def statuses(client, path: str, count: int, *, method: str = "GET", **options) -> list[int]:

@@ -21,6 +21,7 @@ from tests.integration.test_rate_limits import (
 NOWHERE = "/api/bookings/8000000/book"
 ADDRESSES = (NOWHERE, "/api/bookings", "/api/events/8000000/register")
 ELSEWHERE = {"REMOTE_ADDR": "192.0.2.7"}
+pytestmark = pytest.mark.usefixtures("stopped_rate_clock")
 
 
 @pytest.fixture
