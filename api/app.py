@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Final
 
-from flask import Flask, Response, g
+from flask import Flask, Request, Response, g
 from flask.globals import app_ctx, request_ctx
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import IntegerConverter
+from werkzeug.routing import IntegerConverter, Map, MapAdapter
+from werkzeug.wsgi import get_host
 
 from api.access_log import AccessLog
 from api.auth import init_jwt
@@ -27,6 +29,8 @@ from shared.ids import BIGINT_MAX, uuid7
 from shared.logs import request_id_var
 from shared.settings import Settings
 
+# Anybody may name any host, in up to 8 KB.
+_HOSTS_MAX: Final = 64
 _BIGINT_DIGITS: Final = len(str(BIGINT_MAX))
 _SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 
@@ -43,11 +47,47 @@ class BigintConverter(IntegerConverter):
 
 
 class Application(Flask):
-    """Flask without async views, which it would look for in every function at every request."""
+    """Flask without what it would look for at every request: async views, and the form of a host seen before."""
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function: none of ours is async."""
         return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """What finds the request's route. Raises BadHost, which Flask answers with 400.
+
+        As Flask's where neither TRUSTED_HOSTS nor SERVER_NAME is configured, for a fourteenth of its time.
+        """
+        if request is None or "HTTP_UPGRADE" in request.environ:  # other routes than ours may be meant
+            return super().create_url_adapter(request)
+        environ = request.environ
+        scheme = environ["wsgi.url_scheme"]
+        served = (environ.get("SERVER_NAME"), environ.get("SERVER_PORT"))
+        request.host, name = _read_host(scheme, environ.get("HTTP_HOST"), *served)
+        return MapAdapter(
+            self.url_map,
+            name,
+            _read_text(environ, "SCRIPT_NAME"),
+            self.url_map.default_subdomain,
+            scheme,
+            _read_text(environ, "PATH_INFO"),
+            environ["REQUEST_METHOD"],
+            _read_text(environ, "QUERY_STRING"),
+        )
+
+
+@lru_cache(maxsize=_HOSTS_MAX)
+def _read_host(scheme: str, header: str | None, server: str | None, port: str | None) -> tuple[str, str]:
+    """What a request calls the host, empty for what is none, and its name in ASCII. Raises BadHost."""
+    environ = {"wsgi.url_scheme": scheme, "SERVER_NAME": server, "SERVER_PORT": port, "HTTP_HOST": header}
+    host = get_host({name: value for name, value in environ.items() if value is not None})
+    return host, Map().bind(host).server_name
+
+
+def _read_text(environ: dict[str, Any], name: str) -> str:
+    """The text of a variable in which WSGI keeps bytes."""
+    raw: str = environ.get(name, "")
+    return raw if raw.isascii() else raw.encode("latin-1").decode(errors="replace")
 
 
 def create_app(settings: Settings) -> Flask:
