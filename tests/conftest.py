@@ -110,10 +110,8 @@ def redis_server(server_dir: Path) -> Iterator[EmbeddedRedis]:
 @pytest.fixture
 def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """A freshly migrated database of the test's own."""
-    name = f"test_{secrets.token_hex(6)}"
-    postgres.create_database(name, template=_TEMPLATE)
-    yield postgres.database_url(name)
-    postgres.drop_database(name)
+    with fresh_database(postgres) as url:
+        yield url
 
 
 @pytest.fixture
@@ -245,6 +243,15 @@ def make_settings(database_url: str, redis_url: str, data_dir: Path, **fields: A
     return Settings(
         data_dir=data_dir, database_url=database_url, redis_url=redis_url, **{**defaults, **fields}
     )
+
+
+@contextlib.contextmanager
+def fresh_database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A freshly migrated database, dropped with the block: for tests that share what takes long to fill."""
+    name = f"test_{secrets.token_hex(6)}"
+    postgres.create_database(name, template=_TEMPLATE)
+    yield postgres.database_url(name)
+    postgres.drop_database(name)
 
 
 def connect_redis(url: str) -> Redis:

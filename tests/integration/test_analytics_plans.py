@@ -1,19 +1,21 @@
 """Analytics' plans with much in the tables, analysed and never analysed: what is read does not grow with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from shared.db import transaction
+from scripts.embedded.postgres import EmbeddedPostgres
+from shared.db import make_engine, transaction
 from shared.domain.analytics import Period, Span
 from shared.services.analytics_answers import read_dashboard, read_event_stats, read_period
 from shared.store.analytics_ledger import add_activity, plan_by_index, read_ledger
 from shared.store.analytics_state import count_registrations, list_behind
 from shared.store.analytics_tables import note_heads, read_counts
 from tests.analytics import today
+from tests.conftest import fresh_database
 from tests.ledgers import add_users
 from tests.plans import nodes_of
 
@@ -51,17 +53,24 @@ insert into user_days (user_id, day) select :host + n % 20000, current_date - n 
 """
 
 
-@pytest.fixture(params=["analysed", "never analysed"])
-def filled(engine: Engine, request: pytest.FixtureRequest) -> Engine:
+@pytest.fixture(scope="module", params=["analysed", "never analysed"])
+def filled(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with fresh_database(postgres) as url:
+        engine = make_engine(url)
+        fill(engine, analyse=request.param == "analysed")
+        yield engine
+        engine.dispose()
+
+
+def fill(engine: Engine, *, analyse: bool) -> None:
     host = add_users(engine, 1)[0]
     with engine.begin() as connection:
         for table in LARGE:  # what autovacuum would analyse in the middle of the test
             connection.execute(text(f"alter table {table} set (autovacuum_enabled = false)"))
         connection.execute(text(FILL), {"host": host})
-    if request.param == "analysed":
+    if analyse:
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("vacuum analyze"))
-    return engine
 
 
 def whole_tables(engine: Engine, read: Callable[[Session], object]) -> set[str]:

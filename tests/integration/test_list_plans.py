@@ -3,7 +3,6 @@
 And what an index of theirs costs the booking worker: nothing, its updates stay HOT.
 """
 
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,7 +11,6 @@ from sqlalchemy import Engine, text
 
 from scripts.benches.lists_fill import COMMON_WORD, RARE_WORD, Filled, fill
 from scripts.embedded.postgres import EmbeddedPostgres
-from scripts.migrate import migrate
 from shared.clock import utc_now
 from shared.db import make_engine, transaction
 from shared.domain.analytics import make_period
@@ -22,7 +20,7 @@ from shared.store.event_archive import archive_events
 from shared.store.event_bookings import list_attendees, list_registrations
 from shared.store.events import EventFilters, find_event, list_events
 from shared.store.paging import PageRequest, Position
-from tests.conftest import PARTITIONS
+from tests.conftest import fresh_database
 from tests.plans import nodes_of
 
 EVENTS = 20_000
@@ -32,15 +30,11 @@ SORTS = {"starts_at": False, "created_at": True, "title": False, "popularity": T
 
 @pytest.fixture(scope="module", params=[True, False], ids=["analysed", "never analysed"])
 def filled(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[tuple[Engine, Filled]]:
-    name = f"filled_{uuid.uuid4().hex[:8]}"
-    postgres.create_database(name)
-    url = postgres.database_url(name)
-    migrate(url, partitions=PARTITIONS)
-    ids = fill(url, events=EVENTS, analyse=request.param)
-    engine = make_engine(url, pool_size=1)
-    yield engine, ids
-    engine.dispose()
-    postgres.drop_database(name)
+    with fresh_database(postgres) as url:
+        ids = fill(url, events=EVENTS, analyse=request.param)
+        engine = make_engine(url, pool_size=1)
+        yield engine, ids
+        engine.dispose()
 
 
 def reads_of(engine: Engine, run: Callable[[Any], object]) -> list[dict[str, Any]]:

@@ -11,9 +11,11 @@ import psycopg2
 import pytest
 
 from shared.clock import utc_now
+from shared.db import make_engine
 from shared.domain.requests import Request
 from shared.domain.snapshot import Terms
 from shared.store import batches
+from tests.conftest import fresh_database
 from tests.factories import make_event
 from worker.claims import ClaimSession
 
@@ -73,10 +75,18 @@ class Explaining:
         }
 
 
-@pytest.fixture
-def event_id(engine, settings) -> int:
+@pytest.fixture(scope="module")
+def filled(postgres) -> Iterator[tuple[str, int]]:
+    """Its address, and the event of which there is everything."""
+    with fresh_database(postgres) as url:
+        yield url, fill(url)
+
+
+def fill(url: str) -> int:
+    engine = make_engine(url)
     event = make_event(engine, capacity=ROWS)
-    connection = psycopg2.connect(settings.database_url.replace("+psycopg2", ""))
+    engine.dispose()
+    connection = psycopg2.connect(url.replace("+psycopg2", ""))
     connection.autocommit = True
     with connection.cursor() as cursor:
         for table in TABLES:  # what autovacuum would analyse in the middle of the test
@@ -89,9 +99,14 @@ def event_id(engine, settings) -> int:
 
 
 @pytest.fixture
-def session(settings, event_id) -> Iterator[ClaimSession]:
+def event_id(filled) -> int:
+    return filled[1]
+
+
+@pytest.fixture
+def session(filled) -> Iterator[ClaimSession]:
     """Opened last: PostgreSQL ends a claim session that is silent for three seconds."""
-    session = ClaimSession(settings.database_url, "plans")
+    session = ClaimSession(filled[0], "plans")
     yield session
     session.close()
 
