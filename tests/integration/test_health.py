@@ -240,29 +240,24 @@ class TestEachPartShowsAsItself:
         app.extensions["guichet"].close()
         postgres.drop_database(name)
 
-    @pytest.mark.parametrize(
-        ("name", "value", "durable"),
-        [
-            ("appendonly", "no", "yes"),
-            ("appendfsync", "everysec", "always"),
-            ("no-appendfsync-on-rewrite", "yes", "no"),
-            ("maxmemory-policy", "allkeys-lru", "noeviction"),
-            ("maxmemory", "0", "512mb"),
-        ],
-    )
-    def test_a_redis_that_may_lose_what_it_has_acknowledged(
-        self, make_app, settings, own_redis, long_heard, name, value, durable
-    ):
+    def test_a_redis_that_may_lose_what_it_has_acknowledged(self, make_app, settings, own_redis, long_heard):
         own = replace(settings, redis_url=own_redis.url)
         watcher = Watcher(make_app(own))
         with worker_process(own), connect_redis(own_redis.url) as redis:
             await_that(lambda: watcher.look().status_code == 200, what="the worker")
-            redis.config_set(name, value)
-            problems = watcher.problems()
-            assert list(problems) == ["durability"]
-            assert name in problems["durability"]
-            redis.config_set(name, durable)
-            await_that(lambda: watcher.look().status_code == 200, what="the cure")
+            for name, value, durable in (
+                ("appendonly", "no", "yes"),
+                ("appendfsync", "everysec", "always"),
+                ("no-appendfsync-on-rewrite", "yes", "no"),
+                ("maxmemory-policy", "allkeys-lru", "noeviction"),
+                ("maxmemory", "0", "512mb"),
+            ):
+                redis.config_set(name, value)
+                problems = watcher.problems()
+                assert list(problems) == ["durability"], name
+                assert name in problems["durability"]
+                redis.config_set(name, durable)
+                await_that(lambda: watcher.look().status_code == 200, what="the cure")
 
 
 class TestWarnings:
