@@ -31,7 +31,7 @@ preload_app = False
 forwarder_headers = ""
 proc_name = "guichet-web"
 # Not "auto", which takes whatever `gunicorn_h1c` happens to be installed: that parser lets requests in that this one
-# refuses (more than one space in the request line), and the version that gunicorn asks for is not to be had.
+# refuses, as with more than one space in the request line (docs/adr/0041-a-lean-worker.md).
 http_parser = "python"
 accesslog = None  # api/access_log.py writes one without query strings, which may carry stream tokens
 logger_class = "api.gunicorn_log.ErrorLogger"
