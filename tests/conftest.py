@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from flask import Flask
     from flask.testing import FlaskClient
 
+    from tests.lines import LineDriver
+
 PARTITIONS = 8
 MEMORY_BYTES_MIN = 4 * 2**30
 _TEMPLATE = "guichet_template"
@@ -164,6 +166,16 @@ def make_app() -> Iterator[Callable[[Settings], "Flask"]]:
 def app(make_app: Callable[[Settings], "Flask"], settings: Settings) -> "Flask":
     """The application."""
     return make_app(settings)
+
+
+@pytest.fixture
+def driver(settings: Settings, engine: Engine) -> Iterator["LineDriver"]:
+    """A worker that decides when the test says so."""
+    from tests.lines import LineDriver
+
+    driver = LineDriver(settings, engine)
+    yield driver
+    driver.close()
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from shared.settings import Settings
 from tests.crash.flows import Desk, opened_desk, recover
 from tests.crash.lives import Life, Lives, die_at_every_moment, started_lives
 from tests.crash.mortality import BEFORE
-from tests.lines import LineDriver
 
 
 @pytest.fixture
@@ -19,14 +18,6 @@ def desk(settings: Settings, engine: Engine) -> Iterator[Desk]:
     """Somebody who asks for tickets."""
     with opened_desk(settings, engine) as desk:
         yield desk
-
-
-@pytest.fixture
-def driver(settings: Settings, engine: Engine) -> Iterator[LineDriver]:
-    """A worker that decides when the test says so."""
-    driver = LineDriver(settings, engine)
-    yield driver
-    driver.close()
 
 
 @pytest.fixture

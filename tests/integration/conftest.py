@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 
 from shared.models import Organization, User
 from shared.settings import Settings
+from tests.documents import CheckedClient
 from tests.event_calls import event_body
 from tests.factories import auth_header, make_organization, make_user
 from tests.lines import LineDriver
@@ -75,11 +76,9 @@ def create(client: FlaskClient, as_host: dict[str, str]) -> Callable[..., dict[s
 
 
 @pytest.fixture
-def driver(settings: Settings, engine: Engine) -> Iterator[LineDriver]:
-    """A worker that decides when the test says so."""
-    driver = LineDriver(settings, engine)
-    yield driver
-    driver.close()
+def checked(app: Flask) -> None:
+    """Every answer is held against the contract."""
+    app.test_client_class = CheckedClient
 
 
 @pytest.fixture

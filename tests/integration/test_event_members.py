@@ -12,16 +12,11 @@ from sqlalchemy import Engine, delete, select
 from shared.db import transaction
 from shared.models import ControlRequest, Decision, Event, Organization, OrganizationMember, User
 from shared.settings import Settings
-from tests.documents import CheckedClient
 from tests.event_calls import add_booking, event_body, problem_of
 from tests.factories import auth_header, make_event, make_organization, make_user
 from tests.lines import LineDriver
 
-
-@pytest.fixture(autouse=True)
-def _checked(app: Flask) -> None:
-    """Every answer is held against the contract."""
-    app.test_client_class = CheckedClient
+pytestmark = pytest.mark.usefixtures("checked")
 
 
 @pytest.fixture

@@ -13,16 +13,11 @@ from shared.db import Session, transaction
 from shared.models import Event, Organization, OrganizationMember, User
 from shared.store.events import EventFilters, list_events
 from shared.store.paging import PageRequest
-from tests.documents import CheckedClient
 from tests.event_calls import add_booking, audit_rows, event_body, pointers, problem_of
 from tests.factories import auth_header, make_event, make_organization, make_user
 from tests.plans import nodes_of
 
-
-@pytest.fixture(autouse=True)
-def _checked(app: Flask) -> None:
-    """Every answer is held against the contract."""
-    app.test_client_class = CheckedClient
+pytestmark = pytest.mark.usefixtures("checked")
 
 
 @pytest.fixture

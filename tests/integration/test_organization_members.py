@@ -10,16 +10,11 @@ from sqlalchemy import Engine, func, update
 from shared.db import transaction
 from shared.domain.organizations import MEMBERSHIPS_MAX
 from shared.models import Organization, OrganizationMember, User
-from tests.documents import CheckedClient
 from tests.event_calls import pointers, problem_of
 from tests.factories import auth_header, make_event, make_organization, make_user
 from tests.integration.test_organizations import log
 
-
-@pytest.fixture(autouse=True)
-def _checked(app: Flask) -> None:
-    """Every answer is held against the contract."""
-    app.test_client_class = CheckedClient
+pytestmark = pytest.mark.usefixtures("checked")
 
 
 @pytest.fixture

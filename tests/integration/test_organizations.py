@@ -14,10 +14,11 @@ from shared.domain.organizations import MEMBERSHIPS_MAX
 from shared.models import AuditLogEntry, Event, Organization, OrganizationMember, User
 from shared.store.organizations import OrganizationFilters, list_organizations
 from shared.store.paging import PageRequest
-from tests.documents import CheckedClient
 from tests.event_calls import pointers, problem_of
 from tests.factories import auth_header, make_event, make_organization, make_user
 from tests.plans import indexes_of
+
+pytestmark = pytest.mark.usefixtures("checked")
 
 URLS = {
     "logo_url": "https://cello.example/logo.svg",
@@ -38,12 +39,6 @@ def names(client: FlaskClient, query: str = "", headers: dict[str, str] | None =
     answer = client.get(f"/api/organizations?{query}", headers=headers)
     assert answer.status_code == 200, answer.text
     return [item["name"] for item in answer.json["items"]]
-
-
-@pytest.fixture(autouse=True)
-def _checked(app: Flask) -> None:
-    """Every answer is held against the contract."""
-    app.test_client_class = CheckedClient
 
 
 @pytest.fixture
