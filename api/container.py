@@ -89,7 +89,7 @@ def make_container(settings: Settings) -> Container:
         socket_timeout=settings.redis_timeout_seconds,
     )
     gate = LineGate(settings, engine, redis)
-    snapshots = EventSnapshots(engine)
+    snapshots = EventSnapshots(make_engine(settings.database_url, pool_size=1))
     line = LineClient(settings, redis, gate)
     return Container(
         settings=settings,

@@ -8,10 +8,10 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -22,6 +22,7 @@ from shared.domain.rules import judge_sale
 from shared.errors import UnavailableError
 from shared.line.doors import Door
 from shared.models import Event
+from shared.native_threads import Wake, start_native_thread
 from shared.store.line_state import Pause, find_pause
 from shared.store.waitlist import list_offered_users
 
@@ -30,6 +31,12 @@ log = logging.getLogger(__name__)
 REFRESH_SECONDS: Final = 0.5
 UNKNOWN_SECONDS: Final = 1.0
 LOAD_WAIT_SECONDS: Final = 2.0
+# Who waits for an id looks whether it is there, at first after so long, then ever more seldom: a native thread could
+# not tell a greenlet without gevent's locks.
+LOOK_SECONDS: Final = 0.002
+LOOK_SLOWER: Final = 1.5
+LOOK_SECONDS_MAX: Final = 0.1
+CLOSE_SECONDS: Final = 5.0
 IDLE_SECONDS: Final = 60.0  # an event that nobody asked for is no longer refreshed, and then forgotten
 EVENTS_MAX: Final = 10_000
 # Tickets in open offers of which it is known whose they are, of all events together: some 10 ms a refresh if each offer
@@ -120,6 +127,9 @@ class EventSnapshot:
 _BEFORE_EVERYTHING: Final = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
 
 
+_State = Literal["new", "runs", "ended"]  # the thread
+
+
 @dataclass(slots=True)
 class _Entry:
     snapshot: EventSnapshot | None
@@ -128,16 +138,20 @@ class _Entry:
 
 
 class EventSnapshots:
-    """One process' snapshots, and the line's pause. A thread of its own keeps them fresh once one is asked for."""
+    """One process' snapshots, and the line's pause. A native thread keeps them fresh once one is asked for, so that
+    the door shuts in time in a process at its limit too (docs/adr/0042-snapshots-in-a-native-thread.md).
+
+    `engine` is that thread's alone: its locks would be gevent's, and `close` closes its connections.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
         self._wanted: set[int] = set()
-        self._loaded = threading.Condition()
-        self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._failed_at = float("-inf")
+        self._wake = Wake()
+        self._starting = threading.Lock()  # of who asks; the thread takes none
+        self._state: _State = "new"
+        self._refreshed_at = self._failed_at = float("-inf")
         self._pause: Pause | None = None
         self._closed = False
 
@@ -159,43 +173,51 @@ class EventSnapshots:
         return self._wait_for(event_id, now)
 
     def _wait_for(self, event_id: int, asked_at: float) -> EventSnapshot | None:
-        deadline = asked_at + LOAD_WAIT_SECONDS
-        with self._loaded:
-            self._wanted.add(event_id)
-            self._start()
-            self._wake.set()
-            while True:
-                entry = self._entries.get(event_id)
-                if entry is not None and entry.loaded_at >= asked_at:
-                    return entry.snapshot
-                remaining = deadline - time.monotonic()
-                if self._failed_at >= asked_at or remaining <= 0:
-                    raise UnavailableError("database_unavailable")
-                self._loaded.wait(remaining)
+        self._wanted.add(event_id)
+        for _ in self._turns(asked_at):
+            entry = self._entries.get(event_id)
+            if entry is not None and entry.loaded_at >= asked_at:
+                return entry.snapshot
+        raise UnavailableError("database_unavailable")
+
+    def _turns(self, asked_at: float) -> Iterator[None]:
+        """Wakes the thread; then a look is due, again and again, until it fails after `asked_at` or patience ends."""
+        self.start()
+        self._wake.set()
+        pause, failed = LOOK_SECONDS, False
+        while not failed and time.monotonic() - asked_at < LOAD_WAIT_SECONDS:
+            time.sleep(pause)
+            pause = min(pause * LOOK_SLOWER, LOOK_SECONDS_MAX)
+            failed = self._failed_at >= asked_at  # before the look, which may find what came before that
+            yield
 
     def start(self) -> None:
         """Starts refreshing, in the process that calls it (after the fork)."""
-        with self._loaded:
-            self._start()
-
-    def _start(self) -> None:
-        if self._thread is None and not self._closed:
-            self._thread = threading.Thread(target=self._refresh_forever, name="event-snapshots", daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._state == "new" and not self._closed:
+                self._state = "runs"
+                start_native_thread(self._refresh_forever)
 
     def close(self) -> None:
-        """Stops refreshing."""
+        """Stops refreshing, and closes the thread's connections."""
         self._closed = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout=5.0)
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while self._state == "runs" and time.monotonic() < deadline:
+            self._wake.set()
+            time.sleep(LOOK_SECONDS)
+        self._engine.dispose()
 
     def _refresh_forever(self) -> None:
         while not self._closed:
-            self._wake.clear()
-            self.refresh_once()
+            try:
+                self.refresh_once()
+            except Exception:
+                log.exception("event snapshots could not be refreshed")
+                self._wanted.clear()
+                self._failed_at = time.monotonic()
             if not self._wanted:
                 self._wake.wait(REFRESH_SECONDS)
+        self._state = "ended"
 
     def refresh_once(self) -> None:
         """Loads what is wanted and what was used in the last minute. One transaction, two queries, and
@@ -212,27 +234,24 @@ class EventSnapshots:
             found = self._load(ids)
         except (SQLAlchemyError, OSError) as error:
             log.warning("event snapshots are stale", extra={"error": type(error).__name__})
-            with self._loaded:
-                self._failed_at = time.monotonic()
-                self._wanted -= wanted
-                self._loaded.notify_all()
-            return
-        with self._loaded:
-            for event_id in ids:
-                self._put(event_id, found.get(event_id), started, used=event_id in wanted)
-            self._forget(started)
             self._wanted -= wanted
-            self._loaded.notify_all()
+            self._failed_at = time.monotonic()
+            return
+        for event_id in ids:
+            self._put(event_id, found.get(event_id), started, used=event_id in wanted)
+        self._forget(started)
+        self._wanted -= wanted
+        self._refreshed_at = started
 
     def refresh_pause(self) -> None:
-        """Looks at the pause now: whoever changed it need not wait for the next turn. One round trip; PostgreSQL
-        being away is left to that turn.
+        """Waits until the pause is that of now: whoever changed it need not wait for the next turn. PostgreSQL being
+        away is left to that turn.
         """
-        try:
-            with transaction(self._engine) as session:
-                self._pause = find_pause(session)
-        except (SQLAlchemyError, OSError):
-            log.warning("the pause will be looked at in a moment")
+        asked_at = time.monotonic()
+        for _ in self._turns(asked_at):
+            if self._refreshed_at >= asked_at:
+                return
+            self._wake.set()  # the turn under way began before
 
     def _load(self, ids: Iterable[int]) -> dict[int, EventSnapshot]:
         with transaction(self._engine) as session:

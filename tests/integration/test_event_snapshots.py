@@ -1,5 +1,7 @@
 """What the door knows about events: fresh to a second, stale rather than absent, unknown ids remembered."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -255,6 +257,23 @@ class TestWaitlistDoor:
         made = make_event(engine)
         change(engine, made.id, f"booked = capacity, waitlist_enabled = {enabled}")
         assert snapshots.find(made.id).door(sold_out_door=True, waitlist=True).verdict == verdict
+
+
+class TestBusyProcess:
+    def test_shuts_the_door_though_no_greenlet_gets_a_turn(self, engine, database_url):
+        made = make_event(engine, capacity=3)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.integration.busy_door", database_url, str(made.id)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert process.stdout.readline() == "ready\n"
+            change(engine, made.id, "booked = capacity")
+            assert process.stdout.readline() == "shut\n"
+        finally:
+            process.kill()
+            process.communicate()
 
 
 class TestPause:
