@@ -4,6 +4,7 @@ look for each hundred.
 
 import contextlib
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -177,6 +178,29 @@ class TestHub:
             hub.look_once()
         assert asked_of(ledger)[0] == jobs[3]
         assert sorted(asked_of(ledger)) == sorted(jobs)  # each once
+
+    def test_gives_way_while_it_tells_a_crowd(self, hub, ledger, monkeypatch):
+        """Who books while a batch is told waits for some of the crowd, not for all of it."""
+        monkeypatch.setattr(DecisionHub, "_start", lambda _: None)
+        monkeypatch.setattr(waiting, "LOOKS_AT_ONCE", 4)
+        monkeypatch.setattr(waiting, "TOLD_AT_ONCE", 3)
+        told: list[int] = []
+
+        def give_way(seconds: float) -> None:
+            assert seconds > 0  # a sleep of nothing looks at no socket
+            told.append(sum(waiter.wait(0) is not None for waiter in crowd))
+
+        monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=time.monotonic, sleep=give_way))
+        jobs = [uuid.uuid4() for _ in range(9)]
+        ledger.decided |= {*jobs[:8]}
+        with contextlib.ExitStack() as stack:
+            crowd = [stack.enter_context(hub.waiter(job, None)) for job in jobs]
+            hub.look_once()
+            assert told == [
+                3,
+                3,
+            ]  # since the time before: over the looks, and of those for whom there is news
+            assert [bool(waiter.wait(0)) for waiter in crowd] == [False] * 6 + [True] * 2 + [False]
 
     def test_looks_again_in_time_whatever_it_met(self, hub, ledger, monkeypatch):
         """Neither errors nor the absence of news may turn waiting into spinning, or end it."""
