@@ -22,21 +22,17 @@ def compress(response: Response, asked: Request) -> None:
     """Compresses the body of a GET's answer in place; its ETag becomes a weak one, as that of a 304 does whose
     body would have been compressed.
     """
-    if (
-        asked.method not in ("GET", "HEAD")  # the booking path ends here
-        or response.status_code not in (200, 304)
-        or response.is_streamed
-        or (response.content_length or 0) < BYTES_MIN
-        or not _is_text(response.mimetype)
-        or "Content-Encoding" in response.headers
-    ):
+    environ = asked.environ
+    if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):  # the booking path ends here
         return
-    if asked.path.startswith(_TOKENS) or "Cookie" in asked.headers or "Set-Cookie" in response.headers:
+    if response.status_code not in (200, 304) or not _is_worth_it(response):
+        return
+    if "HTTP_COOKIE" in environ or asked.path.startswith(_TOKENS) or "Set-Cookie" in response.headers:
         return
     headers = response.headers
     varies = headers.get("Vary")
     headers["Vary"] = "Accept-Encoding" if varies is None else f"{varies}, Accept-Encoding"
-    if not _takes_gzip(asked.headers.get("Accept-Encoding", "")):
+    if not _takes_gzip(environ.get("HTTP_ACCEPT_ENCODING", "")):
         return
     tag = headers.get("ETag")
     if tag is not None and not tag.startswith("W/"):
@@ -46,6 +42,18 @@ def compress(response: Response, asked: Request) -> None:
             response.gzipped() if isinstance(response, JsonResponse) else compressed(response.get_data())
         )
         headers["Content-Encoding"] = "gzip"
+
+
+def _is_worth_it(response: Response) -> bool:
+    """Whether the body, also the one that a 304 leaves out, is long enough, whole, text, and not compressed yet."""
+    if isinstance(response, JsonResponse):
+        return response.body_bytes >= BYTES_MIN
+    return (
+        not response.is_streamed
+        and (response.content_length or 0) >= BYTES_MIN
+        and _is_text(response.mimetype)
+        and "Content-Encoding" not in response.headers
+    )
 
 
 def _is_text(media_type: str | None) -> bool:
