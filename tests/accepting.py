@@ -23,7 +23,7 @@ class Doorkeeper:
 
     def __init__(self, redis_url: str, **settings: Any) -> None:
         self.settings = make_settings("", redis_url, Path(), **settings)
-        self.redis: Redis = make_redis(redis_url)
+        self.redis: Redis = make_redis(redis_url, socket_timeout=self.settings.redis_timeout_seconds)
         self.runner = ScriptRunner(self.redis)
         self.installation = Installation(uuid.uuid4(), self.settings.partitions)
 

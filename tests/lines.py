@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
 
+import psycopg2
 from psycopg2.errors import UniqueViolation
 from redis import Redis
 from sqlalchemy import Engine
@@ -30,7 +31,7 @@ class LineDriver:
 
     def __init__(self, settings: Settings, engine: Engine, name: str = "driver") -> None:
         self.settings, self.name = settings, name
-        self.redis: Redis = make_redis(settings.redis_url)
+        self.redis: Redis = make_redis(settings.redis_url, socket_timeout=settings.redis_timeout_seconds)
         self.runner = ScriptRunner(self.redis)
         gate = LineGate(settings, engine, self.redis)
         gate.check()
@@ -80,9 +81,19 @@ class LineDriver:
 
 def open_patient_session(settings: Settings, name: str) -> ClaimSession:
     """A claim session that PostgreSQL lets be silent: a worker pings, a test on a busy machine does not."""
-    session = ClaimSession(settings.database_url, name)
-    session.cursor.execute("set idle_session_timeout = 0; set idle_in_transaction_session_timeout = 0")
-    return session
+
+    def open_one() -> ClaimSession | None:
+        session = ClaimSession(settings.database_url, name)
+        try:
+            session.cursor.execute(
+                "set idle_session_timeout = 0; set idle_in_transaction_session_timeout = 0"
+            )
+        except psycopg2.OperationalError:  # it was silent for too long before it had said so
+            session.close()
+            return None
+        return session
+
+    return await_that(open_one, what="a session that may be silent")
 
 
 def await_that(condition: Callable[[], T], *, seconds: float = 60.0, what: str = "the condition") -> T:
