@@ -18,6 +18,7 @@ from api.waiting import DecisionHub
 from shared.line import keys
 from shared.line.status import Question
 from shared.models import User
+from shared.services import requests as service
 from tests.factories import auth_header, make_event, make_user, make_users
 from tests.lines import LineDriver, await_that
 
@@ -159,6 +160,19 @@ class TestPoll:
             [waiters[0].job],
             sorted(waiter.job for waiter in waiters),
         ]
+
+
+class TestList:
+    def test_looks_for_many_at_once(self, app, engine, driver, monkeypatch):
+        monkeypatch.setattr(service, "JOBS_AT_ONCE", 2)
+        user = make_user(engine)
+        asked = [Waiter(app, user, make_event(engine).id) for _ in range(3)]
+        line, looks = app.extensions["guichet"].line, []
+        find_jobs = line.find_jobs
+        monkeypatch.setattr(line, "find_jobs", lambda jobs: looks.append(len(jobs)) or find_jobs(jobs))
+        answer = app.test_client().get("/api/bookings/requests", headers=asked[0].headers)
+        assert [item["job_id"] for item in answer.json["items"]] == [each.job for each in reversed(asked)]
+        assert looks == [2, 1]
 
 
 class TestStream:
