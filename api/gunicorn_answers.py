@@ -1,10 +1,20 @@
 """gunicorn's own answer, sent in one piece: the head leaves with the first bytes of the body.
 
-Two sends wake the client twice, the first time for a head that it can do nothing with. The framing, the checks of names
-and values, and the rules for answers without a body are gunicorn's; only where the bytes leave is ours.
+Two sends wake the client twice, the first time for a head that it can do nothing with. The framing, the rules for
+answers without a body, and the judgement of every field that is not plainly fine are gunicorn's; where the bytes leave
+is ours.
 """
 
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from gunicorn.http.message import TOKEN_RE
 from gunicorn.http.wsgi import Response
+from gunicorn.util import is_hoppish
+
+# The application has some thirty.
+_NAMES_MAX: Final = 256
 
 
 class Answer(Response):
@@ -13,6 +23,18 @@ class Answer(Response):
     headers_sent: bool  # gunicorn's: whether an error must not be answered any more
     # What is to leave with the next bytes of the body.
     _head = b""
+
+    def process_headers(self, headers: Iterable[tuple[str, str]]) -> None:
+        """Keeps the fields that may be sent. Raises gunicorn's errors for those that could end the head before its end.
+
+        A name that was looked at before and a value of printable ASCII are fine; the others gunicorn judges.
+        """
+        for field in headers:
+            name, value = field
+            if _is_plain(name) and type(value) is str and value.isascii() and value.isprintable():
+                self.headers.append((name, value.strip(" ")))
+            else:
+                super().process_headers((field,))
 
     def write(self, arg: bytes) -> None:
         """Sends a piece of the body at once, the first together with the head. Raises OSError when the client has
@@ -46,3 +68,9 @@ class Answer(Response):
         sent = self.sock.send(data)
         if sent < len(data):
             self.sock.sendall(memoryview(data)[sent:])
+
+
+@lru_cache(maxsize=_NAMES_MAX)
+def _is_plain(name: str) -> bool:
+    """It is a token, and says nothing of the connection or of the body's length."""
+    return bool(TOKEN_RE.fullmatch(name)) and name.lower() != "content-length" and not is_hoppish(name)

@@ -131,6 +131,68 @@ class TestAnAnswer:
         assert (sent.pieces, answer.headers_sent) == ([], False)
 
 
+FIELDS = [
+    *[
+        ("X", value)
+        for value in (
+            "y",
+            " y\t",
+            " y ",
+            "",
+            "\ty z ",
+            "\xe9",
+            "a\r\nb",
+            "a\nb",
+            "a\x00",
+            "a\x7f",
+            "\u20ac",
+            b"y",
+            None,
+        )
+    ],
+    *[
+        (name, "y")
+        for name in (
+            "",
+            "X Y",
+            "X:",
+            "X\r\nY",
+            "\xe9",
+            "x-y",
+            "Connection",
+            "Keep-Alive",
+            "TE",
+            "Upgrade",
+            b"X",
+        )
+    ],
+    *[
+        ("Transfer-Encoding", "chunked"),
+        ("Upgrade", "websocket"),
+        ("Connection", "upgrade"),
+        ("Connection", "close"),
+    ],
+    *[(name, value) for name in ("Content-Length", "content-length") for value in ("5", " 5", "x", "\xb2")],
+]
+
+
+def judged(kind: type, fields) -> object:
+    """What is kept of the fields and what was read in them, or the error."""
+    answer = kind(asked(), Sent(), configuration())
+    try:
+        answer.start_response("200 OK", fields)
+    except Exception as error:
+        return type(error)
+    return answer.headers, answer.response_length, answer.upgrade, answer.chunked
+
+
+class TestAField:
+    @pytest.mark.parametrize("field", FIELDS, ids=repr)
+    def test_is_judged_as_by_gunicorn(self, stock, field):
+        for fields in ([field], [("A", "b"), field, ("C", "d")], [field, field]):
+            assert judged(Answer, fields) == judged(wsgi.Response, fields)
+
+
 class TestAPeer:
     @pytest.mark.parametrize(
         "peer", [("127.0.0.1", 1), ("192.0.2.7", 1), ("::1", 1, 0, 0), ("", 0), "a socket", None]
