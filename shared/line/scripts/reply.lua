@@ -29,7 +29,10 @@ else
   for _, id in ipairs(ids) do removed = removed + redis.call('LREM', in_flight, 1, id) end
 end
 
-local expires = tonumber(now) + tonumber(ttl)
+-- As text, which a call takes as it is. Keys go by this server's clock: one call a batch, where EXPIRE would look up
+-- the time for each key and write it down as this call anyway.
+local expires = string.format('%.0f', now + ttl)
+local gone_ms = string.format('%.0f', (redis.call('TIME')[1] + ttl) * 1000)
 local ended, good, bad = {}, {}, {}
 position = 19
 for index = 1, job_count do
@@ -45,7 +48,7 @@ for index = 1, job_count do
   if type(known) == 'string' and known ~= 'finished' and known ~= 'failed' then
     local stream = result_prefix .. id
     redis.call('HSET', key, 'status', status, 'ended_at', ended_at)
-    redis.call('EXPIRE', key, ttl)
+    redis.call('PEXPIREAT', key, gone_ms)
     local registry = good
     if status == 'failed' then
       registry = bad
@@ -54,7 +57,7 @@ for index = 1, job_count do
     else
       redis.call('XADD', stream, '*', 'type', '1', 'worker_name', worker_name, 'return_value', result)
     end
-    redis.call('EXPIRE', stream, ttl)
+    redis.call('PEXPIREAT', stream, gone_ms)
     registry[#registry + 1] = expires
     registry[#registry + 1] = id
   end

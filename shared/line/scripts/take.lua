@@ -12,9 +12,9 @@ if redis.call('EXISTS', suspended) == 1 then return {'suspended'} end
 -- Reads that fail when a key has the wrong type: an error after the first write would lose what was popped.
 redis.call('ZCARD', started)
 redis.call('SCARD', suspects)
-local ids = redis.call('LRANGE', in_flight, 0, -1)
-local recovered = #ids ~= behind
-if not recovered then ids = redis.call('LRANGE', queue, 0, maximum - 1) end
+local recovered = redis.call('LLEN', in_flight) ~= behind
+local ids
+if recovered then ids = redis.call('LRANGE', in_flight, 0, -1) else ids = redis.call('LRANGE', queue, 0, maximum - 1) end
 
 local jobs, count, decided = {}, 0, {}
 for index, id in ipairs(ids) do
