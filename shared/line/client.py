@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import re
 import time
-from collections import deque
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -182,7 +181,7 @@ class Conversation:
     def __init__(self, connections: ConnectionStack) -> None:
         self._connections = connections
         self._connection: Any = None
-        self._due: deque[str] = deque()  # scripts whose answers were not read
+        self._due = 0  # answers that were not read
 
     def send(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
         """Sends script `name` and waits for nothing. Raises LineUnavailableError when nothing was sent, and
@@ -204,13 +203,13 @@ class Conversation:
             raise
         finally:
             REDIS_OPERATIONS.observe((name,), time.perf_counter() - started)
-        self._due.append(name)
+        self._due += 1
 
     def read(self) -> Any:  # noqa: ANN401 - a reply
         """The answer to the oldest script that has not been read. Raises as `ScriptRunner.run` does, and
         NoScriptError.
         """
-        self._due.popleft()
+        self._due -= 1
         try:
             return self._connection.read_response()
         except redis_errors.NoScriptError:
@@ -237,7 +236,7 @@ class Conversation:
         """The connection may be half read, or half written."""
         self._connections.discard(self._connection)
         self._connection = None
-        self._due.clear()
+        self._due = 0
 
 
 def _refusal(error: redis_errors.ResponseError) -> Exception:
