@@ -198,7 +198,9 @@ class BatchRunner:
                 decisions.last_arrivals.get(row.event_id, 0), row.arrival or 0
             )
         decisions.lost = dict.fromkeys(job_id for job_id in taken.unreadable if job_id not in recorded)
-        fresh = [request for request in taken.requests if str(request.job_id) not in recorded]
+        fresh = taken.requests  # nearly always: an id as text takes longer than to look for it
+        if recorded:
+            fresh = [request for request in fresh if str(request.job_id) not in recorded]
         part = self._next_part(claim, taken, fresh)
         if not part:
             session.rollback()
