@@ -33,7 +33,7 @@ SILENT_SERVER_SECONDS = 11.0
 _longest_wait: ContextVar[float | None] = ContextVar("longest_wait", default=None)
 
 # The newest migration this code needs; a contract test compares it with migrations/versions.
-SCHEMA_VERSION = "0016"
+SCHEMA_VERSION = "0017"
 
 # Server-side limits of a control-plane transaction. Client-side alarms could fire inside COMMIT. Compiling a query
 # takes longer than any of ours runs.

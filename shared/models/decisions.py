@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, Integer, LargeBinary, UniqueConstraint, text
+from sqlalchemy import Index, Integer, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import Base
@@ -16,7 +16,7 @@ class Decision(Base):
     __tablename__ = "decisions"
 
     job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    event_id: Mapped[int] = mapped_column(ForeignKey("events.id"))
+    event_id: Mapped[int]  # of an event that there is: a trigger looks, once a statement
     number: Mapped[int]
     arrival: Mapped[int | None]
     kind: Mapped[str]

@@ -7,7 +7,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from scripts.migrate import MIGRATIONS, migrate
 from shared.db import SCHEMA_VERSION, find_schema_version, make_engine, transaction
@@ -96,3 +96,53 @@ class TestLedger:
             session.execute(text(statement))
         with transaction(engine) as session:
             assert session.scalar(text("select kind from decisions")) == "event_set"
+
+    # One row more, of an event that there is and of one that there is not.
+    INSERT = """insert into decisions (job_id, event_id, number, kind, outcome, available_after, facts, accepted_at,
+        decided_at, hash)
+    select gen_random_uuid(), v, 2, 'x', 'done', 0, '{}', now(), now(), '' from unnest(cast(:ids as bigint[])) v"""
+
+    def test_takes_rows_of_events_that_exist(self, engine):
+        events = [make_event(engine).id for _ in range(2)]
+        with transaction(engine) as session:
+            session.execute(text(self.INSERT), {"ids": events})
+        with transaction(engine) as session:
+            assert session.scalar(text("select count(*) from decisions where number = 2")) == len(events)
+
+    def test_refuses_a_row_of_no_event_whatever_comes_with_it(self, engine):
+        event = make_event(engine).id
+        with pytest.raises(IntegrityError, match="needs its event"), transaction(engine) as session:
+            session.execute(text(self.INSERT), {"ids": [event, event + 1000]})
+
+    def test_keeps_the_event_of_a_row_that_is_being_written(self, engine):
+        event = make_event(engine).id
+        with transaction(engine) as session:
+            session.execute(text(self.INSERT), {"ids": [event]})
+            with pytest.raises(OperationalError, match="lock"), transaction(engine) as other:
+                other.execute(text("select from events where id = :id for update nowait"), {"id": event})
+
+    @pytest.mark.parametrize(
+        ("statement", "says"),
+        [
+            ("delete from events", "with a ledger stays"),
+            ("update events set id = default", "with a ledger stays"),
+            ("truncate events cascade", "append-only"),
+        ],
+    )
+    def test_does_not_lose_its_event(self, engine, statement, says):
+        make_event(engine)
+        with pytest.raises(DBAPIError, match=says), transaction(engine) as session:
+            session.execute(text(statement))
+        with transaction(engine) as session:
+            assert session.scalar(text("select count(*) from events join decisions on event_id = id")) == 1
+
+    def test_lets_an_event_go_that_has_none(self, engine):
+        event = make_event(engine).id
+        with transaction(engine) as session:
+            session.execute(text("set local session_replication_role = replica"))  # no triggers
+            session.execute(text("delete from decisions; delete from outbox"))
+        with transaction(engine) as session:
+            session.execute(
+                text("delete from event_totals; delete from events where id = :id"), {"id": event}
+            )
+            assert session.scalar(text("select count(*) from events")) == 0
