@@ -110,7 +110,8 @@ class TestJob:
         # a refusal is a value, not a failure
         assert line.job(refused).get_status() == JobStatus.FINISHED
         assert line.job(refused).return_value()["reason"] == "sold_out"
-        assert 3500 < line.driver.redis.ttl(f"rq:job:{confirmed}") <= 3600
+        for kind in ("job", "results"):
+            assert 3500 < line.driver.redis.ttl(f"rq:{kind}:{confirmed}") <= 3600
 
     def test_is_failed_only_in_quarantine(self, line):
         bad, good = line.stand(2)
