@@ -204,6 +204,8 @@ REFUSED = {
     "too many headers": (get(b"/healthz", *[b"X: y"] * 150), 431, "bad_request"),
     "a method that is none": (b"G\xe2T / HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_request"),
     "a method in small letters": (b"get / HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_request"),
+    "two spaces before the address": (b"GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_request"),
+    "two spaces after the address": (b"GET /healthz  HTTP/1.1\r\nHost: x\r\n\r\n", 400, "bad_request"),
     "another version": (get(b"/healthz", version=b"3.0"), 400, "bad_request"),
     "no version": (b"GET /healthz\r\n\r\n", 400, "bad_request"),
     "another protocol": (b"\x16\x03\x01\x00\xa5\x01\x00\r\n\r\n", 400, "bad_request"),
