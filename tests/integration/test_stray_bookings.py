@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import Engine
 from sqlalchemy import event as listening
 
 from shared.settings import Settings
@@ -35,18 +36,17 @@ def user(app, engine) -> dict[str, str]:
 
 
 @pytest.fixture
-def asked(app) -> Iterator[set[int]]:
-    """The events that the application asks PostgreSQL for."""
+def asked() -> Iterator[set[int]]:
+    """The events that PostgreSQL is asked for, whoever asks: what the door knows is read on connections of its own."""
     ids: set[int] = set()
 
     def note(_connection, _cursor, statement, parameters, *_) -> None:
         if "FROM events" in statement:
             ids.update(parameters.values())
 
-    engine = app.extensions["guichet"].engine
-    listening.listen(engine, "before_cursor_execute", note)
+    listening.listen(Engine, "before_cursor_execute", note)
     yield ids
-    listening.remove(engine, "before_cursor_execute", note)
+    listening.remove(Engine, "before_cursor_execute", note)
 
 
 class TestOfSomebodySignedIn:

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,8 @@ from scripts.trials.site import script_needle
 from tests.lines import await_that
 
 EARLIEST = "accept"
+# A fault of a fifth of a second may pass between two calls, or between two pages that a full disk has no room for.
+ATTEMPTS = 20
 
 
 @dataclass(slots=True, frozen=True)
@@ -27,6 +29,15 @@ class Seen:
     seconds: float
     error: str
     off: float
+
+
+def is_seen(kind: str, seen: list[Seen], *, moved: Collection[str], slow: Collection[str]) -> bool:
+    """Whether somebody noticed the fault as faults of its kind are: by the clock, by waiting, by an error."""
+    if kind in moved:
+        return max(abs(call.off) for call in seen) > 60
+    if kind in slow:
+        return max(call.seconds for call in seen) > 0.1
+    return any(call.error for call in seen)
 
 
 class Caller:
