@@ -10,6 +10,7 @@ from api.access_log import AccessLog
 from api.answer_cache import AnswerCache, Questions
 from api.change_stamps import ChangeStamps
 from api.impressions import ImpressionCounter
+from api.joint_accepts import JointRunner
 from api.rate_limits import RateLimits
 from api.readiness import Readiness
 from api.status_looks import StatusLooks
@@ -90,7 +91,9 @@ def make_container(settings: Settings) -> Container:
     )
     gate = LineGate(settings, engine, redis)
     snapshots = EventSnapshots(make_engine(settings.database_url, pool_size=1))
-    line = LineClient(settings, redis, gate)
+    line = LineClient(
+        settings, redis, gate, runner=JointRunner(redis, timeout_seconds=settings.redis_timeout_seconds)
+    )
     return Container(
         settings=settings,
         engine=engine,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from api.joint_looks import JointLooks
+from api.joint_trips import JointTrips
 from shared.db import Engine
 from shared.db import waiting as patience
 from shared.errors import GuichetError, NotFoundError, UnavailableError
@@ -29,9 +29,9 @@ class StatusLooks:
     """One process' looks into the line, and beside them its looks into the ledger."""
 
     def __init__(self, engine: Engine, line: LineClient) -> None:
-        self._line: JointLooks[Question, LineAnswer] = JointLooks(partial(find_in_line, line))
-        self._ledger: JointLooks[Doubted, RequestStatus | UnavailableError | None] = JointLooks(
-            partial(_look_into_ledger, engine)
+        self._line: JointTrips[Question, LineAnswer] = JointTrips(partial(find_in_line, line), lost=_lost)
+        self._ledger: JointTrips[Doubted, RequestStatus | UnavailableError | None] = JointTrips(
+            partial(_look_into_ledger, engine), lost=_lost
         )
 
     def get(self, job_id: uuid.UUID, subjects: tuple[str, str] | None) -> RequestStatus:
@@ -48,6 +48,10 @@ class StatusLooks:
         if isinstance(found, GuichetError):
             raise found
         return found
+
+
+def _lost() -> UnavailableError:
+    return UnavailableError("line_unavailable")
 
 
 def _look_into_ledger(

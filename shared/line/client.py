@@ -28,6 +28,7 @@ SOCKET_TIMEOUT_SECONDS: Final = 2.5
 CONNECT_TIMEOUT_SECONDS: Final = 1.0
 
 Argument = str | bytes | int | float
+Run = tuple[Sequence[str], Sequence[Argument]]  # keys and arguments of a script
 
 
 class LineUnavailableError(UnavailableError):
@@ -130,6 +131,9 @@ class ScriptRunner:
 
         Raises LineUnavailableError when Redis did not run it, AnswerUnknownError when that cannot be known.
         """
+        return self._run(name, keys, arguments)
+
+    def _run(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401 - a reply
         source, digest = _script(name)
         started = time.perf_counter()
         try:
@@ -138,6 +142,48 @@ class ScriptRunner:
             return self._execute("EVAL", source, len(keys), *keys, *arguments)
         finally:
             REDIS_OPERATIONS.observe((name,), time.perf_counter() - started)
+
+    def run_together(self, name: str, runs: Sequence[Run]) -> list[Any]:
+        """What `run` gives or raises (as a value) for each of these runs of script `name`: one trip for all of them.
+
+        A trip that breaks is AnswerUnknownError for whoever's answer was not read.
+        """
+        if len(runs) == 1:
+            return [self._run_or_error(name, *runs[0])]
+        try:
+            connection = self._connections.acquire()
+        except NoConnectionError as error:
+            return [LineUnavailableError(f"{error}.".capitalize()) for _ in runs]
+        started = time.perf_counter()
+        replies: list[Any] = []
+        digest = _script(name)[1]
+        try:
+            commands = [("EVALSHA", digest, len(keys), *keys, *arguments) for keys, arguments in runs]
+            connection.send_packed_command([b"".join(connection.pack_commands(commands))])
+            for _ in runs:  # what was read before it broke counts
+                replies.append(_read(connection))  # noqa: PERF401
+        except (redis_errors.RedisError, OSError) as error:
+            self._connections.discard(connection)
+            if isinstance(error, redis_errors.BusyLoadingError):
+                replies.append(LineUnavailableError("Redis is loading its data."))
+            replies += [AnswerUnknownError() for _ in runs[len(replies) :]]
+        except BaseException:
+            self._connections.discard(connection)  # a half-read answer must never be somebody else's
+            raise
+        else:
+            self._connections.release(connection)
+        finally:
+            REDIS_OPERATIONS.observe((name,), time.perf_counter() - started)
+        return [
+            self._run_or_error(name, *run) if isinstance(reply, redis_errors.NoScriptError) else reply
+            for run, reply in zip(runs, replies, strict=True)
+        ]
+
+    def _run_or_error(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401 - a reply
+        try:
+            return self._run(name, keys, arguments)
+        except (redis_errors.RedisError, UnavailableError, AnswerUnknownError) as error:
+            return error
 
     def converse(self) -> "Conversation":
         """A connection on which scripts are sent before the answers to those before them are read."""
@@ -237,6 +283,16 @@ class Conversation:
         self._connections.discard(self._connection)
         self._connection = None
         self._due = 0
+
+
+def _read(connection: Any) -> Any:  # noqa: ANN401 - a reply
+    """The next answer, or the error that it is."""
+    try:
+        return connection.read_response()
+    except redis_errors.NoScriptError as error:
+        return error
+    except redis_errors.ResponseError as error:
+        return _refusal(error)
 
 
 def _refusal(error: redis_errors.ResponseError) -> Exception:

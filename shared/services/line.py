@@ -23,11 +23,13 @@ log = logging.getLogger(__name__)
 
 
 class LineClient:
-    """One process's way into the line."""
+    """One process's way into the line. `runner` runs its scripts, one by one unless it is of another mind."""
 
-    def __init__(self, settings: Settings, redis: "Redis", gate: LineGate) -> None:
+    def __init__(
+        self, settings: Settings, redis: "Redis", gate: LineGate, *, runner: ScriptRunner | None = None
+    ) -> None:
         self._settings, self._gate = settings, gate
-        self.runner = ScriptRunner(redis)
+        self.runner = runner or ScriptRunner(redis)
 
     def accept(self, request: NewRequest, door: Door = OPEN_DOOR) -> Answer:
         """Takes a request into the line, or says why not. One round trip; never touches PostgreSQL but when
