@@ -92,7 +92,8 @@ def run_audit(settings: Settings, *, event_id: int | None = None, with_redis: bo
         with snapshot_transaction(engine) as session:
             audit_tables(session, tally, event_id=event_id)
         if with_redis and settings.redis_url:
-            redis = make_redis(settings.redis_url, max_connections=2)
+            # Patient: a line that was not looked at is worse than a slow look.
+            redis = make_redis(settings.redis_url, max_connections=2, socket_timeout=30.0)
             try:
                 with transaction(engine) as session:
                     audit_line(session, redis, tally, event_id=event_id)
