@@ -10,6 +10,8 @@ from api.joint_trips import JointTrips
 from shared.line.client import AnswerUnknownError, Argument, Run, ScriptRunner
 
 ACCEPT: Final = "accept"
+# At a moderate load nobody waits for another's trip; at the limit sixteen of sixty-four are in each.
+TRIPS_MAX: Final = 4
 
 
 class JointRunner(ScriptRunner):
@@ -21,7 +23,10 @@ class JointRunner(ScriptRunner):
     def __init__(self, redis: "Redis", *, timeout_seconds: float) -> None:
         super().__init__(redis)
         self._accepts: JointTrips[Run, Any] = JointTrips(
-            partial(self.run_together, ACCEPT), lost=AnswerUnknownError, wait_seconds=2 * timeout_seconds
+            partial(self.run_together, ACCEPT),
+            lost=AnswerUnknownError,
+            trips_max=TRIPS_MAX,
+            wait_seconds=2 * timeout_seconds,
         )
 
     def run(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401 - a reply

@@ -34,7 +34,7 @@ class _Asker(Generic[Asked, Found]):
 
 
 class JointTrips(Generic[Asked, Found]):
-    """One trip at a time, for at most ASKERS_MAX who ask. Safe in threads and greenlets.
+    """At most `trips_max` trips at a time, each for at most ASKERS_MAX who ask. Safe in threads and greenlets.
 
     `lost` makes what they hear whose trip began and had no end: its answers may be on their way for ever.
     """
@@ -44,11 +44,12 @@ class JointTrips(Generic[Asked, Found]):
         ask_all: Callable[[Sequence[Asked]], Sequence[Found]],
         *,
         lost: Callable[[], Exception],
+        trips_max: int = 1,
         wait_seconds: float = _WAIT_SECONDS,
     ) -> None:
         self._ask_all, self._lost, self._wait_seconds = ask_all, lost, wait_seconds
-        self._askers: list[_Asker[Asked, Found]] = []  # the first of them makes the next trip
-        self._is_under_way = False
+        self._askers: list[_Asker[Asked, Found]] = []  # the first of them makes the next trip that may begin
+        self._trips_max, self._under_way = trips_max, 0
         self._lock = threading.Lock()
 
     def ask(self, question: Asked) -> Found:
@@ -61,11 +62,13 @@ class JointTrips(Generic[Asked, Found]):
         asker: _Asker[Asked, Found] = _Asker(question)
         with self._lock:
             self._askers.append(asker)
-            asker.is_next, self._is_under_way = not self._is_under_way, True
+            if self._under_way < self._trips_max:
+                self._under_way += 1
+                asker.is_next = True
         try:
             if asker.is_next or asker.turn.wait(self._wait_seconds):
                 if asker.is_next:
-                    self._go()
+                    self._go(asker)
             else:
                 self._leave(asker)
         except BaseException:
@@ -77,9 +80,9 @@ class JointTrips(Generic[Asked, Found]):
             raise LineUnavailableError("Too many wait for Redis to answer.")
         raise asker.error or self._lost()
 
-    def _go(self) -> None:
+    def _go(self, first: _Asker[Asked, Found]) -> None:
         with self._lock:
-            asking, self._askers = self._askers[:ASKERS_MAX], self._askers[ASKERS_MAX:]
+            asking = self._board(first)
         try:
             answers = self._ask_all([asker.question for asker in asking])
             for asker, answer in zip(asking, answers, strict=True):
@@ -93,13 +96,22 @@ class JointTrips(Generic[Asked, Found]):
             for asker in asking[1:]:
                 asker.turn.set()
 
+    def _board(self, first: _Asker[Asked, Found]) -> list[_Asker[Asked, Found]]:
+        """Whose trip this is: theirs who makes it, and of those who stand here, but who makes one of their own."""
+        self._askers.remove(first)
+        others = [asker for asker in self._askers if not asker.is_next][: ASKERS_MAX - 1]
+        taken = set(map(id, others))
+        self._askers = [asker for asker in self._askers if id(asker) not in taken]
+        return [first, *others]
+
     def _pass_on(self) -> None:
         """Lets the first of those who came meanwhile ask; before those who have their answer begin to use it."""
-        if self._askers:
-            self._askers[0].is_next = True
-            self._askers[0].turn.set()
+        following = next((asker for asker in self._askers if not asker.is_next), None)
+        if following is None:
+            self._under_way -= 1
         else:
-            self._is_under_way = False
+            following.is_next = True
+            following.turn.set()
 
     def _leave(self, asker: _Asker[Asked, Found]) -> None:
         """Whoever is ended while they stand here must not be waited for."""

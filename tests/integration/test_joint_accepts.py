@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import exceptions as redis_errors
 
-from api.joint_accepts import ACCEPT, JointRunner
+from api.joint_accepts import ACCEPT, TRIPS_MAX, JointRunner
 from shared.line import keys
 from shared.line.accept import Accepted, Refused, _script_input
 from shared.line.client import AnswerUnknownError, LineUnavailableError, Run
@@ -80,12 +80,12 @@ class TestTogether:
         assert sum(trips) == PEOPLE
 
     def test_those_who_come_during_a_trip_make_one(self, line, trips):
-        line.runner._accepts._is_under_way = True  # somebody's trip
+        line.runner._accepts._under_way = TRIPS_MAX  # others' trips
         with ThreadPoolExecutor(PEOPLE) as pool:
             asking = [pool.submit(line.accept, book(user_id=number)) for number in range(1, PEOPLE + 1)]
             await_that(lambda: len(line.runner._accepts._askers) == PEOPLE, what="all of them to stand")
             with line.runner._accepts._lock:
-                line.runner._accepts._pass_on()  # is over
+                line.runner._accepts._pass_on()  # one of them is over
             positions = [future.result(timeout=60).position for future in asking]
         assert trips == [PEOPLE]
         assert sorted(positions) == list(range(1, PEOPLE + 1))
@@ -141,7 +141,7 @@ class TestTroubleInATrip:
             return CutConnection(connection, 1, error) if next(cut, False) else connection
 
         monkeypatch.setattr(line.runner._connections, "acquire", acquire_once_broken)
-        line.runner._accepts._is_under_way = True
+        line.runner._accepts._under_way = TRIPS_MAX
         requests = [book(user_id=number) for number in range(1, PEOPLE + 1)]
         with ThreadPoolExecutor(PEOPLE) as pool:
             asking = [pool.submit(line.accept, request) for request in requests]

@@ -134,9 +134,20 @@ class TestJointTrips:
         assert (first.result(timeout=30), third.result(timeout=30)) == (10, 30)
         assert server.trips == [[1], [3]]
 
+    def test_so_many_trips_at_a_time_and_who_stands_behind_them_shares_the_next(self, server, joint, ask):
+        joint._trips_max = 2
+        asking = [ask(1), ask(2), ask(3), ask(4)]
+        assert sorted(server.trips) == [[1], [2]]
+        server.may_answer.release()
+        await_that(lambda: len(server.trips) == 3, what="the third trip")
+        assert server.trips[2] == [3, 4]
+        server.may_answer.release(2)
+        assert [future.result(timeout=30) for future in asking] == [10, 20, 30, 40]
+        assert joint._under_way == 0
+
     def test_whoever_waits_too_long_has_asked_nothing(self, server):
         joint: JointTrips[int, int] = JointTrips(server.ask_all, lost=LostError, wait_seconds=0.01)
-        joint._is_under_way = True  # somebody's trip, for ever
+        joint._under_way = 1  # somebody's trip, for ever
         with pytest.raises(LineUnavailableError):
             joint.ask(2)
         assert (server.trips, joint._askers) == ([], [])
