@@ -8,7 +8,7 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from flask import Flask
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, delete, func, select, text
 
 from shared.clock import utc_now
 from shared.db import transaction
@@ -101,6 +101,12 @@ def make_event(engine: Engine, *, host: User | None = None, **fields: Any) -> Ev
         session.flush()
         session.refresh(event)
     return event
+
+
+def remove_member(engine: Engine, user: User) -> None:
+    """Takes somebody out of every organization, behind the API's back."""
+    with transaction(engine) as session:
+        session.execute(delete(OrganizationMember).where(OrganizationMember.user_id == user.id))
 
 
 def make_organization(

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, select
 
 from shared.db import transaction
-from shared.models import ControlRequest, Decision, Event, Organization, OrganizationMember, User
+from shared.models import ControlRequest, Decision, Event, Organization, User
 from shared.settings import Settings
 from tests.event_calls import add_booking, event_body, problem_of
-from tests.factories import auth_header, make_event, make_organization, make_user
+from tests.factories import auth_header, make_event, make_organization, make_user, remove_member
 from tests.lines import LineDriver
 
 pytestmark = pytest.mark.usefixtures("checked")
@@ -22,11 +22,6 @@ pytestmark = pytest.mark.usefixtures("checked")
 @pytest.fixture
 def event(engine: Engine, host: User, organization: Organization) -> Event:
     return make_event(engine, host=host, organization_id=organization.id)
-
-
-def remove(engine: Engine, user: User) -> None:
-    with transaction(engine) as session:
-        session.execute(delete(OrganizationMember).where(OrganizationMember.user_id == user.id))
 
 
 # What is another in each answer.
@@ -109,7 +104,7 @@ class TestMembersManage:
         booking = add_booking(engine, event.id, make_user(engine))
         url = f"/api/events/{event.id}"
         assert client.patch(url, json={"title": "Opera"}, headers=as_member).status_code == 200
-        remove(engine, member)
+        remove_member(engine, member)
         calls: list[Callable[[], Any]] = [
             lambda: client.patch(url, json={"title": "Carmen"}, headers=as_member),
             lambda: client.put(url, json=event_body(), headers=as_member),
@@ -153,7 +148,7 @@ class TestMembersManage:
 
         assert look(as_member) == look(as_host)
         assert f"/api/events/{event.id}/bookings" in paths
-        remove(engine, member)
+        remove_member(engine, member)
         removed, stranger = look(as_member), look(auth_header(app, make_user(engine)))
         assert removed == stranger
         assert removed != look(as_host)

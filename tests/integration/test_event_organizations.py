@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Engine, delete, func, text, update
+from sqlalchemy import Engine, func, text, update
 
 from shared.clock import utc_now
 from shared.db import Session, transaction
-from shared.models import Event, Organization, OrganizationMember, User
+from shared.models import Event, Organization, User
 from shared.store.events import EventFilters, list_events
 from shared.store.paging import PageRequest
 from tests.event_calls import add_booking, audit_rows, event_body, pointers, problem_of
-from tests.factories import auth_header, make_event, make_organization, make_user
+from tests.factories import auth_header, make_event, make_organization, make_user, remove_member
 from tests.plans import nodes_of
 
 pytestmark = pytest.mark.usefixtures("checked")
@@ -23,11 +23,6 @@ pytestmark = pytest.mark.usefixtures("checked")
 @pytest.fixture
 def event(engine: Engine, host: User, organization: Organization) -> Event:
     return make_event(engine, host=host, organization_id=organization.id)
-
-
-def remove(engine: Engine, user: User) -> None:
-    with transaction(engine) as session:
-        session.execute(delete(OrganizationMember).where(OrganizationMember.user_id == user.id))
 
 
 def ids(client: FlaskClient, query: str, headers: dict[str, str] | None = None) -> set[int]:
@@ -130,7 +125,7 @@ class TestDrafts:
             assert ids(client, "status=draft", headers) == set()
             answer = client.get(f"/api/events/{draft.id}", headers=headers)
             assert problem_of(answer) == (404, "event_not_found")
-        remove(engine, member)
+        remove_member(engine, member)
         assert ids(client, "status=draft", as_member) == set()
         assert problem_of(client.get(f"/api/events/{draft.id}", headers=as_member)) == (
             404,
@@ -155,7 +150,7 @@ class TestInterest:
         )
         assert client.post(f"/api/events/{draft.id}/interest", headers=as_member).status_code == 200
         assert len(client.get("/api/interests", headers=as_member).json["items"]) == 1
-        remove(engine, member)
+        remove_member(engine, member)
         assert client.get("/api/interests", headers=as_member).json["items"] == []
 
 
@@ -228,7 +223,7 @@ class TestPlacing:
         host: User,
         as_host: dict[str, str],
     ) -> None:
-        remove(engine, host)
+        remove_member(engine, host)
         change = {"title": "Opera", "organization_id": organization.id}
         answer = client.patch(f"/api/events/{event.id}", json=change, headers=as_host)
         assert (answer.status_code, answer.json["organization"]["id"]) == (200, organization.id)
