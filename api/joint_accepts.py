@@ -15,7 +15,7 @@ TRIPS_MAX: Final = 4
 
 
 class JointRunner(ScriptRunner):
-    """Runs scripts as any runner does, but those that accept together: half of an accept is its way to Redis.
+    """Runs scripts as any runner does, but those that accept together (docs/adr/0045-accepts-share-a-trip.md).
 
     Whoever waits for their trip longer than two silent ones take, hears that nothing was accepted.
     """

@@ -1,8 +1,8 @@
 """What many ask at the same time makes one trip (docs/adr/0044-polls-share-a-look.md).
 
 A question to Redis costs an API process more by its way there and back than by what it asks: a socket written to and
-read, a greenlet put to sleep and woken. So while one trip is under way, whoever else asks stands behind it, and all of
-them together are the next trip. Who asks alone waits for nobody.
+read, a greenlet put to sleep and woken. So while as many trips as may be are under way, whoever else asks stands behind
+them, and all who do are the next trip. Who asks alone waits for nobody.
 """
 
 import threading
@@ -48,7 +48,7 @@ class JointTrips(Generic[Asked, Found]):
         wait_seconds: float = _WAIT_SECONDS,
     ) -> None:
         self._ask_all, self._lost, self._wait_seconds = ask_all, lost, wait_seconds
-        self._askers: list[_Asker[Asked, Found]] = []  # the first of them makes the next trip that may begin
+        self._askers: list[_Asker[Asked, Found]] = []  # who is in no trip yet
         self._trips_max, self._under_way = trips_max, 0
         self._lock = threading.Lock()
 
@@ -99,10 +99,10 @@ class JointTrips(Generic[Asked, Found]):
     def _board(self, first: _Asker[Asked, Found]) -> list[_Asker[Asked, Found]]:
         """Whose trip this is: theirs who makes it, and of those who stand here, but who makes one of their own."""
         self._askers.remove(first)
-        others = [asker for asker in self._askers if not asker.is_next][: ASKERS_MAX - 1]
-        taken = set(map(id, others))
-        self._askers = [asker for asker in self._askers if id(asker) not in taken]
-        return [first, *others]
+        leading = [asker for asker in self._askers if asker.is_next]
+        standing = [asker for asker in self._askers if not asker.is_next]
+        self._askers = [*leading, *standing[ASKERS_MAX - 1 :]]
+        return [first, *standing[: ASKERS_MAX - 1]]
 
     def _pass_on(self) -> None:
         """Lets the first of those who came meanwhile ask; before those who have their answer begin to use it."""

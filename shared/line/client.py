@@ -133,6 +133,7 @@ class ScriptRunner:
         """
         return self._run(name, keys, arguments)
 
+    # What `run` does here, also for those who run together, whatever a subclass makes of `run`.
     def _run(self, name: str, keys: Sequence[str], arguments: Sequence[Argument]) -> Any:  # noqa: ANN401 - a reply
         source, digest = _script(name)
         started = time.perf_counter()
