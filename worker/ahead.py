@@ -10,7 +10,8 @@ is sent, so a take finds exactly the batch in flight that is being written, or s
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from shared.line.client import Argument, Conversation, ScriptRunner
 from shared.line.reply import check_reply
@@ -19,10 +20,22 @@ from shared.line.take import Taken, read_taken
 Command = tuple[list[str], list[Argument]]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How long one partition is served: while it `may_go_on`, which is told whether any of the `others` waits."""
+
+    may_go_on: Callable[[bool], bool]
+    others: Sequence[int] = ()  # partitions that the same worker serves
+
+
+ONE_BATCH: Final = Turn(lambda _: False)
+
+
 class Ahead:
     """One run of batches of one partition. What reads answers raises OutdatedTokenError and what the client raises."""
 
-    def __init__(self, runner: ScriptRunner) -> None:
+    def __init__(self, runner: ScriptRunner, turn: Turn) -> None:
+        self.turn = turn
         self._conversation: Conversation = runner.converse()
         self._due: deque[Callable[[Sequence[Any]], object]] = deque()  # what makes something of each answer
         self.takes = False  # the next batch was asked for, and not fetched

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -29,7 +29,7 @@ from shared.line.take import Claim, Taken
 from shared.metrics.families import DB_QUERIES
 from shared.settings import Settings
 from shared.store import batches
-from worker.ahead import Ahead
+from worker.ahead import ONE_BATCH, Ahead, Turn
 from worker.batch_log import log_decided, log_reissued, log_set_aside, name_in, name_of
 from worker.claims import ClaimLostError, ClaimSession
 from worker.references import References
@@ -81,10 +81,6 @@ class Decisions:
     reissued: int = 0  # requests that got another number than Redis had given them
 
 
-def _never() -> bool:
-    return False
-
-
 class BatchRunner:
     """Decides the batches of one worker process. `instance` tells this process from every other, ever."""
 
@@ -103,31 +99,26 @@ class BatchRunner:
             False  # the last batch was replied, so Redis knows the scripts, and nothing went wrong since
         )
 
-    def run_once(
-        self, session: ClaimSession, claim: Claim, may_go_on: Callable[[], bool] = _never
-    ) -> int | str:
+    def run_once(self, session: ClaimSession, claim: Claim, turn: Turn = ONE_BATCH) -> int | str:
         """Takes and decides one transaction's worth of a partition; returns how many requests were replied,
-        or why there was nothing: `empty`, `paused`, `suspended`, `newer`. While batches are full and it `may_go_on`
+        or why there was nothing: `empty`, `paused`, `suspended`, `newer`. While batches are full and its `turn` lasts
         it goes on with the next; two of them are in flight then.
 
         Six to twelve round trips a batch. Raises ClaimLostError, OutdatedTokenError, CommitUnknownError, what the two
         clients raise; whatever it raises, nothing is lost, and the next call begins from what is in flight.
         """
-        may_take_ahead = may_go_on if self._is_warm else _never
-        self._is_warm = False
+        is_warm, self._is_warm = self._is_warm, False
         replied = 0
-        with contextlib.closing(Ahead(self._runner)) as ahead:
+        with contextlib.closing(Ahead(self._runner, turn if is_warm else ONE_BATCH)) as ahead:
             while True:
-                done = self._run_batch(session, claim, ahead, may_take_ahead)
+                done = self._run_batch(session, claim, ahead)
                 if isinstance(done, str):
                     return replied or done
                 replied += done
                 if not ahead.takes:
                     return replied
 
-    def _run_batch(
-        self, session: ClaimSession, claim: Claim, ahead: Ahead, may_take_ahead: Callable[[], bool]
-    ) -> int | str:
+    def _run_batch(self, session: ClaimSession, claim: Claim, ahead: Ahead) -> int | str:
         started = time.perf_counter()
         with DB_QUERIES.time(_GUARD):
             guard = batches.begin(session.cursor, claim.partition)
@@ -138,22 +129,23 @@ class BatchRunner:
             session.rollback()
             self._put_back(claim, ahead)
             return "paused"
-        taken = ahead.fetch() if ahead.takes else self._take(claim)
+        taken = ahead.fetch() if ahead.takes else self._take(claim, ahead.turn.others)
         if isinstance(taken, str):
             session.rollback()
             ahead.settle()
             return taken
-        decisions = self._decide(session, claim, taken, ahead, may_take_ahead)
+        decisions = self._decide(session, claim, taken, ahead)
         self._reply(claim, decisions, time.perf_counter() - started, ahead)
         return len(decisions.jobs) + len(decisions.lost)
 
-    def _take(self, claim: Claim) -> Taken | str:
+    def _take(self, claim: Claim, others: Sequence[int]) -> Taken | str:
         return line_take.take(
             self._runner,
             claim,
             maximum=self._settings.batch_max,
             worker_name=self.worker_name,
             instance=self.instance,
+            others=others,
         )
 
     def _take_ahead(self, claim: Claim, ahead: Ahead, behind: int) -> None:
@@ -164,6 +156,7 @@ class BatchRunner:
                 worker_name=self.worker_name,
                 instance=self.instance,
                 behind=behind,
+                others=ahead.turn.others,
             )
         )
 
@@ -178,14 +171,7 @@ class BatchRunner:
                 self._runner, claim, [*(str(r.job_id) for r in taken.requests), *taken.unreadable]
             )
 
-    def _decide(
-        self,
-        session: ClaimSession,
-        claim: Claim,
-        taken: Taken,
-        ahead: Ahead,
-        may_take_ahead: Callable[[], bool],
-    ) -> Decisions:
+    def _decide(self, session: ClaimSession, claim: Claim, taken: Taken, ahead: Ahead) -> Decisions:
         """Everything between take and reply: ends with the transaction committed or rolled back."""
         if not taken.is_plain:
             ahead.settle()  # what follows may talk to Redis without it
@@ -212,7 +198,8 @@ class BatchRunner:
             ahead.settle()
             self._work_off(session, claim, part[0], decisions)
         else:
-            goes_on = whole and len(part) >= self._settings.batch_max and may_take_ahead()
+            is_full = whole and len(part) >= self._settings.batch_max
+            goes_on = is_full and ahead.turn.may_go_on(taken.others_wait)
             self._decide_part(session, claim, part, decisions, ahead if goes_on else None)
         return decisions
 

@@ -31,6 +31,7 @@ from shared.line.take import NEWER, ForeignRedisError, OutdatedTokenError, repor
 from shared.services.line_gate import LineGate
 from shared.settings import Settings
 from worker import heartbeat
+from worker.ahead import Turn
 from worker.batch import BatchRunner, CommitUnknownError
 from worker.claims import ClaimLostError, ClaimSession
 
@@ -48,9 +49,9 @@ SMALL_BATCH: Final = 64
 PATIENCE_SECONDS: Final = 0.005
 
 # How long one partition is served at a time while others have work too, and while none has: each run of batches begins
-# and ends with a batch that waits for Redis.
+# and ends with a batch that waits for Redis. Nobody waits for the end of a long one but what is done once a second.
 RUN_SECONDS: Final = 0.05
-RUN_ALONE_SECONDS: Final = 0.25
+RUN_ALONE_SECONDS: Final = 1.0
 
 BACK_OFF_SECONDS: Final = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -173,7 +174,6 @@ class BookingWorker(rq.SimpleWorker):
         now = time.monotonic()
         ready = [p for p in sorted(session.held) if p not in self._aside or self._aside[p][1] <= now]
         depths = count_undecided(self._runner, ready)
-        run_seconds = RUN_ALONE_SECONDS if sum(map(bool, depths.values())) == 1 else RUN_SECONDS
         for partition, depth in depths.items():
             session.ping()
             if depth == 0 or self._stop:
@@ -184,8 +184,10 @@ class BookingWorker(rq.SimpleWorker):
             claim = session.held[partition] or session.fence(
                 self._runner, self._gate.installation(), partition
             )
-            may_go_on = partial(self._may_go_on, time.monotonic() + run_seconds)
-            done = self._batches.run_once(session, claim, may_go_on)
+            turn = Turn(
+                partial(self._may_go_on, time.monotonic()), [other for other in ready if other != partition]
+            )
+            done = self._batches.run_once(session, claim, turn)
             self._serving = None
             self._aside.pop(partition, None)
             self._note(partition, done)
@@ -195,8 +197,9 @@ class BookingWorker(rq.SimpleWorker):
                 self._decided += done
         return decided
 
-    def _may_go_on(self, until: float) -> bool:
-        return not self._stop and time.monotonic() < until
+    def _may_go_on(self, since: float, others_wait: bool) -> bool:  # noqa: FBT001 - a `Turn` asks so
+        seconds = RUN_SECONDS if others_wait else RUN_ALONE_SECONDS
+        return not self._stop and time.monotonic() < since + seconds
 
     def _note(self, partition: int, done: int | str) -> None:
         """Remembers why a line stands, for health; forgets it as soon as it moves."""

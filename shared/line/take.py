@@ -36,7 +36,8 @@ class Claim:
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What is in flight now, in order. `deaths` processes took it before and have not been heard of since;
-    `alone` when it is being decided one by one because of that. `unreadable` ids have no request in them.
+    `alone` when it is being decided one by one because of that. `unreadable` ids have no request in them. `others_wait`:
+    in another of the lines that were asked about something waits.
     """
 
     requests: list[Request]
@@ -44,6 +45,7 @@ class Taken:
     recovered: bool
     deaths: int
     alone: bool
+    others_wait: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -66,21 +68,38 @@ def write_token(runner: ScriptRunner, installation: Installation, claim: Claim) 
     raise ForeignRedisError(reply[0].decode())
 
 
-def take(runner: ScriptRunner, claim: Claim, *, maximum: int, worker_name: str, instance: str) -> Taken | str:
+def take(
+    runner: ScriptRunner,
+    claim: Claim,
+    *,
+    maximum: int,
+    worker_name: str,
+    instance: str,
+    others: Sequence[int] = (),
+) -> Taken | str:
     """What is in flight, or else the head of the line, moved there; `empty`, `suspended` (`rq suspend`) or
     `newer` (the next payload is newer than this worker) when there is nothing to decide. One round trip.
 
     Raises OutdatedTokenError.
     """
-    keys_, arguments = take_command(claim, maximum=maximum, worker_name=worker_name, instance=instance)
+    keys_, arguments = take_command(
+        claim, maximum=maximum, worker_name=worker_name, instance=instance, others=others
+    )
     return read_taken(runner.run("take", keys_, arguments))
 
 
 def take_command(
-    claim: Claim, *, maximum: int, worker_name: str, instance: str, behind: int = 0
+    claim: Claim,
+    *,
+    maximum: int,
+    worker_name: str,
+    instance: str,
+    behind: int = 0,
+    others: Sequence[int] = (),
 ) -> tuple[list[str], list[Argument]]:
     """Keys and arguments of the script `take`. `behind`: so many requests the caller itself has in flight, whose reply
-    is still to come; it takes what stands behind them. Should anything else be in flight, it gets that.
+    is still to come; it takes what stands behind them. Should anything else be in flight, it gets that. `others` are
+    the partitions whose lines it asks about.
     """
     partition = claim.partition
     return [
@@ -92,6 +111,7 @@ def take_command(
         keys.bell(partition),
         keys.started(partition),
         keys.RQ_SUSPENDED,
+        *map(keys.queue, others),
     ], [
         claim.token,
         maximum,
@@ -120,7 +140,7 @@ def read_taken(reply: Sequence[Any]) -> Taken | str:
             unreadable.append(fields[0].decode(errors="surrogateescape"))
         else:
             requests.append(request)
-    return Taken(requests, unreadable, reply[1] == 1, int(reply[2]), reply[3] == 1)
+    return Taken(requests, unreadable, reply[1] == 1, int(reply[2]), reply[3] == 1, reply[5] == 1)
 
 
 def _request(fields: Sequence[bytes | None]) -> Request | None:

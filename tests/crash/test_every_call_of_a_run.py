@@ -19,6 +19,7 @@ from shared.settings import Settings
 from tests.crash.flows import Desk
 from tests.crash.rest import assert_at_rest
 from tests.lines import LineDriver
+from worker.ahead import Turn
 from worker.batch import BatchRunner
 
 PARTITION = 3
@@ -99,7 +100,7 @@ class Run:
         """One run, as long as batches are full."""
         claim = self.driver.session.held[PARTITION]
         assert claim is not None
-        return self.driver.batches.run_once(self.driver.session, claim, lambda: True)
+        return self.driver.batches.run_once(self.driver.session, claim, Turn(lambda _: True))
 
     def at_commit(self, number: int, do: Callable[[], object], *, before: bool = False) -> None:
         """Calls `do` at that commit from now on."""
@@ -146,8 +147,23 @@ class TestRun:
         goes_on = iter([True, False])
         claim = driver.session.held[PARTITION]
         assert claim is not None
-        assert driver.batches.run_once(driver.session, claim, lambda: next(goes_on)) == 2 * BATCH
+        assert driver.batches.run_once(driver.session, claim, Turn(lambda _: next(goes_on))) == 2 * BATCH
         assert run.in_flight() == 0
+
+    def test_is_told_when_another_line_waits(self, desk: Desk, run: Run, driver: LineDriver) -> None:
+        run.warm_up()
+        desk.book_each(run.event, desk.users[BATCH:])
+        other, told = desk.open_events(1, partition=PARTITION + 1)[0], []
+
+        def may_go_on(others_wait: bool) -> bool:
+            told.append(others_wait)
+            return True
+
+        run.at_commit(1, lambda: desk.book(other, desk.users[0]))
+        claim = driver.session.held[PARTITION]
+        assert claim is not None
+        driver.batches.run_once(driver.session, claim, Turn(may_go_on, [PARTITION + 1]))
+        assert (told[0], told[-1]) == (False, True)
 
     def test_counts_as_one_that_may_end_with_what_it_took_ahead(
         self, desk: Desk, run: Run, driver: LineDriver

@@ -1,5 +1,6 @@
 -- Hands the holder its next batch: what is in flight, if anything is (recovery), else the head of the line. Who has
--- just decided `behind` requests, and replies them next, takes ahead: those in flight are its own.
+-- just decided `behind` requests, and replies them next, takes ahead: those in flight are its own. Keys after the eighth
+-- are other lines that the holder serves: it is told whether any of them waits.
 -- The first write frees memory, so that a Redis at maxmemory still drains.
 local queue, in_flight, token_key, suspects, alone, bell, started, suspended = unpack(KEYS, 1, 8)
 local token, maximum, instance, newest_version = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
@@ -53,4 +54,5 @@ if not recovered then
 end
 redis.call('SADD', suspects, instance)
 local others = redis.call('SCARD', suspects) - 1
-return {'taken', recovered and 1 or 0, others, redis.call('EXISTS', alone), jobs}
+local others_wait = KEYS[9] and redis.call('EXISTS', unpack(KEYS, 9)) > 0
+return {'taken', recovered and 1 or 0, others, redis.call('EXISTS', alone), jobs, others_wait and 1 or 0}
