@@ -137,14 +137,14 @@ def read_taken(reply: Sequence[Any]) -> Taken | str:
     for fields in reply[4]:
         request = _request(fields)
         if request is None:
-            unreadable.append(fields[0].decode(errors="surrogateescape"))
+            unreadable.append(fields[4].decode(errors="surrogateescape"))
         else:
             requests.append(request)
     return Taken(requests, unreadable, reply[1] == 1, int(reply[2]), reply[3] == 1, reply[5] == 1)
 
 
 def _request(fields: Sequence[bytes | None]) -> Request | None:
-    job_id, data, accepted_at, arrival, withdrawn = fields
+    data, accepted_at, arrival, withdrawn, job_id = fields
     if job_id is None or data is None or accepted_at is None or arrival is None:
         return None
     try:

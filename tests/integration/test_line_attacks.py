@@ -160,6 +160,44 @@ class TestDamagedKeys:
         assert line.redis.hget(keys.job(str(jobs[2])), "status") == b"finished"
         assert line.redis.hget(keys.counters(PARTITION), "decided") == b"3"
 
+    def test_of_a_job_that_is_gone_leaves_it_gone(self, line):
+        jobs = accept_some(line)
+        write_token(line.runner, line.installation, CLAIM)
+        take_all(line)
+        line.redis.delete(keys.job(str(jobs[1])))
+        reply_to(line, jobs)
+        assert not line.redis.exists(keys.job(str(jobs[1])), keys.result(str(jobs[1])))
+        assert line.redis.zrange(keys.finished(PARTITION), 0, -1) == [
+            str(job_id).encode() for job_id in (jobs[0], jobs[2])
+        ]
+
+
+class TestReply:
+    def test_repeats_what_was_replied_before_without_a_second_result(self, line):
+        jobs = accept_some(line)
+        write_token(line.runner, line.installation, CLAIM)
+        take_all(line)
+        reply_to(line, jobs)
+        line.redis.rpush(keys.queue(PARTITION), str(jobs[0]))  # somebody puts it in again
+        take_all(line)
+        reply_to(line, jobs[:1])
+        assert line.redis.hget(keys.job(str(jobs[0])), "status") == b"finished"
+        assert line.redis.xlen(keys.result(str(jobs[0]))) == 1
+
+    def test_is_whole_for_a_job_that_rq_has_queued_again(self, line):
+        jobs = accept_some(line)
+        write_token(line.runner, line.installation, CLAIM)
+        take_all(line)
+        reply_to(line, jobs)
+        # as `rq requeue` leaves it: out of its registry, its end an empty text
+        line.redis.zrem(keys.finished(PARTITION), str(jobs[0]))
+        line.redis.hset(keys.job(str(jobs[0])), mapping={"status": "queued", "ended_at": ""})
+        line.redis.rpush(keys.queue(PARTITION), str(jobs[0]))
+        take_all(line)
+        reply_to(line, jobs[:1])
+        assert line.redis.zscore(keys.finished(PARTITION), str(jobs[0])) is not None
+        assert line.redis.xlen(keys.result(str(jobs[0]))) == 2
+
 
 def damage(line: Doorkeeper, key: str) -> None:
     line.redis.delete(key)

@@ -43,11 +43,12 @@ for index = 1, job_count do
   if user ~= '' and redis.call('ZREM', undecided_prefix .. string.format('%d', user / 16), id) == 0 then
     redis.call('SREM', string.format(undecided_before, user), id)
   end
-  -- An error for a damaged job; false for one that is gone; nothing to do for one that was replied before.
-  local known = redis.pcall('HGET', key, 'status')
-  if type(known) == 'string' and known ~= 'finished' and known ~= 'failed' then
+  -- How many of the two fields are new says what was there: one for a job that was undecided, both for what is no job
+  -- any more, none for one that was replied before, unless RQ's tools have put it in again; an error for a damaged one.
+  local added = redis.pcall('HSET', key, 'status', status, 'ended_at', ended_at)
+  if added == 2 then redis.call('DEL', key) end
+  if added == 1 or (added == 0 and not redis.call('ZSCORE', finished, id) and not redis.call('ZSCORE', failed, id)) then
     local stream = result_prefix .. id
-    redis.call('HSET', key, 'status', status, 'ended_at', ended_at)
     redis.call('PEXPIREAT', key, gone_ms)
     local registry = good
     if status == 'failed' then

@@ -25,8 +25,9 @@ for index, id in ipairs(ids) do
   -- A payload newer than this worker stays where it is, and so does everything behind it.
   if fields[5] and (tonumber(fields[5]) or 0) > newest_version then break end
   count = index
-  jobs[index] = {id, fields[1], fields[2], fields[3], fields[4]}
   decided[index] = fields[6] == 'finished' or fields[6] == 'failed'
+  fields[5], fields[6] = id, nil  -- what was read is what is told: a table of its own for each would take as long again
+  jobs[index] = fields
 end
 if count == 0 then return {#ids > 0 and 'newer' or 'empty'} end
 
@@ -37,7 +38,7 @@ if not recovered then
   for index = 1, count do
     local id = ids[index]
     -- Not of a decided one that somebody put in again: whoever was told its decision would read that it waits.
-    if jobs[index][2] and not decided[index] then
+    if jobs[index][1] and not decided[index] then
       redis.call('HSET', job_prefix .. id, 'status', 'started', 'started_at', started_at, 'worker_name', worker_name)
     end
     moved[#moved + 1] = id
