@@ -36,8 +36,8 @@ class Claim:
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What is in flight now, in order. `deaths` processes took it before and have not been heard of since;
-    `alone` when it is being decided one by one because of that. `unreadable` ids have no request in them. `others_wait`:
-    in another of the lines that were asked about something waits.
+    `alone` when it is being decided one by one because of that. `unreadable` ids have no request in them.
+    `others_wait`: in another of the lines that were asked about something waits.
     """
 
     requests: list[Request]

@@ -13,10 +13,11 @@ from typing import Any
 import orjson
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 - a type
 
-from shared.clock import rfc3339, rfc3339_or_none
+from shared.clock import rfc3339
 from shared.domain.ledger import LedgerRow
 from shared.domain.requests import ACCEPT_OFFER, BOOK, CALL_OFF, JOIN_WAITLIST, Request
 from shared.domain.snapshot import BookingState, EntryState, EventState, Plan, Snapshot, Terms
+from shared.store.arrays import array, array_of_bytes, array_of_json
 from shared.store.batch_waitlists import load_live_entries, load_waitlists, waitlist_statements
 
 # Requests that may make a booking or an entry of their user's: whether the account is open, and what it has booked.
@@ -77,13 +78,12 @@ _ROW_FIELDS = (
     "available_after", "facts", "accepted_at", "decided_at",
 )  # fmt: skip
 
+# Arrays are opened in the select list, where a row at a time is made of them; opened in `from`, each is stored first.
 _WRITE = """insert into decisions (job_id, event_id, number, arrival, kind, user_id, tickets, outcome, reason,
     booking_id, available_after, facts, accepted_at, decided_at, hash)
-select job_id, event_id, number, arrival, kind, user_id, tickets, outcome, reason, booking_id, available_after,
-    facts, accepted_at, decided_at, decode(hash, 'hex')
-from json_to_recordset(%s) as r (job_id uuid, event_id bigint, number bigint, arrival bigint, kind text,
-    user_id bigint, tickets int, outcome text, reason text, booking_id uuid, available_after int, facts jsonb,
-    accepted_at timestamptz, decided_at timestamptz, hash text);
+select unnest(%s::uuid[]), unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::text[]),
+    unnest(%s::bigint[]), unnest(%s::int[]), unnest(%s::text[]), unnest(%s::text[]), unnest(%s::uuid[]),
+    unnest(%s::int[]), unnest(%s::jsonb[]), unnest(%s::timestamptz[]), unnest(%s::timestamptz[]), unnest(%s::bytea[]);
 update events e set booked = r.booked, last_number = r.last_number, last_hash = decode(r.last_hash, 'hex'),
     last_arrival = r.last_arrival, arrivals_reissued = r.arrivals_reissued, offered = r.offered, waiting = r.waiting,
     last_decided_at = r.last_decided_at
@@ -96,10 +96,9 @@ from json_to_recordset(%s) as r (id bigint, from_number bigint, to_number bigint
 
 _WRITE_BOOKINGS = """insert into bookings (id, reference, event_id, user_id, job_id, tickets, status, price_minor,
     currency, arrival, created_at, cancelled_at)
-select id, reference, event_id, user_id, job_id, tickets, status, price_minor, currency, arrival, created_at,
-    case status when 'cancelled' then created_at end
-from json_to_recordset(%s) as r (id uuid, reference text, event_id bigint, user_id bigint, job_id uuid, tickets int,
-    status text, price_minor bigint, currency text, arrival bigint, created_at timestamptz)"""
+select unnest(%s::uuid[]), unnest(%s::text[]), unnest(%s::bigint[]), unnest(%s::bigint[]), unnest(%s::uuid[]),
+    unnest(%s::int[]), unnest(%s::text[]), unnest(%s::bigint[]), unnest(%s::text[]), unnest(%s::bigint[]),
+    unnest(%s::timestamptz[]), unnest(%s::timestamptz[])"""
 
 _CANCEL_BOOKINGS = "update bookings set status = 'cancelled', cancelled_at = %s where id = any(%s::uuid[])"
 
@@ -158,13 +157,13 @@ def load(cursor: Cursor, requests: Sequence[Request], terms: Terms) -> tuple[Sna
     """
     snapshot = Snapshot(events=lock_events(cursor, (request.event_id for request in requests)), terms=terms)
     bookers = [request for request in requests if request.kind in _BOOKS]
-    users = _array(request.user_id for request in bookers)
+    users = array(request.user_id for request in bookers)
     cursor.execute(_NOW_AND_CLOSED, (users,))
     clock, closed = fetch_row(cursor)
     now = _never_back(clock, snapshot)
     snapshot.closed_users.update(closed)
     if bookers:
-        cursor.execute(_LIVE, (_array(request.event_id for request in bookers), users))
+        cursor.execute(_LIVE, (array(request.event_id for request in bookers), users))
         _remember(snapshot, cursor.fetchall())
     load_waitlists(cursor, snapshot, requests)
     wanted = [request.booking_id for request in requests if request.booking_id is not None]
@@ -195,11 +194,6 @@ def load_slice(
     return snapshot, bookings, entries, now
 
 
-def _array(numbers: Iterable[int | None]) -> str:
-    """Numbers as PostgreSQL writes an array of them: one string to quote, where psycopg2 would adapt each."""
-    return f"{{{','.join(map(str, numbers))}}}"
-
-
 def _never_back(clock: datetime, snapshot: Snapshot) -> datetime:
     """The time of the decision: the clock's, unless that was set back, or a server with another one took over. The time
     in a ledger stands still then until the clock has caught up.
@@ -226,14 +220,14 @@ def write(cursor: Cursor, snapshot: Snapshot, plan: Plan, now: datetime) -> None
     """Writes ledger rows, bookings, waitlists and counters of a batch, and to whom it may concern where they stand
     (the outbox). One round trip.
 
-    JSON in, one row a record out: one parameter to quote instead of fifteen a row.
+    An array a column: one parameter to quote instead of one a value.
     """
     ranges: dict[int, tuple[int, int]] = {}
     for row in plan.rows:
         ranges[row.event_id] = (ranges.get(row.event_id, (row.number, 0))[0], row.number)
     statements = [_WRITE]
     parameters: list[Any] = [
-        _ledger_json(plan.rows),
+        *_ledger_columns(plan.rows),
         _events_json(snapshot.events[event_id] for event_id in ranges),
         _ranges_json(ranges),
     ]
@@ -245,7 +239,7 @@ def write(cursor: Cursor, snapshot: Snapshot, plan: Plan, now: datetime) -> None
         parameters += (now, cancelled)
     if plan.made:
         statements.append(_WRITE_BOOKINGS)
-        parameters.append(_bookings_json(plan))
+        parameters += _booking_columns(plan.made)
     for statement, parameter in waitlist_statements(plan, now):
         statements.append(statement)
         parameters.append(parameter)
@@ -261,29 +255,41 @@ def _ranges_json(ranges: Mapping[int, tuple[int, int]]) -> str:
     ).decode()
 
 
-def _ledger_json(rows: Sequence[LedgerRow]) -> str:
-    return orjson.dumps(
-        [
-            {
-                "job_id": row.job_id,
-                "event_id": row.event_id,
-                "number": row.number,
-                "arrival": row.arrival,
-                "kind": row.kind,
-                "user_id": row.user_id,
-                "tickets": row.tickets,
-                "outcome": row.outcome,
-                "reason": row.reason,
-                "booking_id": row.booking_id,
-                "available_after": row.available_after,
-                "facts": row.facts,
-                "accepted_at": rfc3339(row.accepted_at),
-                "decided_at": rfc3339(row.decided_at),
-                "hash": row.hash.hex(),
-            }
-            for row in rows
-        ]
-    ).decode()
+def _ledger_columns(rows: Sequence[LedgerRow]) -> list[str]:
+    return [
+        array(row.job_id for row in rows),
+        array(row.event_id for row in rows),
+        array(row.number for row in rows),
+        array(row.arrival for row in rows),
+        array(row.kind for row in rows),
+        array(row.user_id for row in rows),
+        array(row.tickets for row in rows),
+        array(row.outcome for row in rows),
+        array(row.reason for row in rows),
+        array(row.booking_id for row in rows),
+        array(row.available_after for row in rows),
+        array_of_json(row.facts for row in rows),
+        array(row.accepted_at for row in rows),
+        array(row.decided_at for row in rows),
+        array_of_bytes(row.hash for row in rows),
+    ]
+
+
+def _booking_columns(made: Sequence[BookingState]) -> list[str]:
+    return [
+        array(booking.id for booking in made),
+        array(booking.reference for booking in made),
+        array(booking.event_id for booking in made),
+        array(booking.user_id for booking in made),
+        array(booking.job_id for booking in made),
+        array(booking.tickets for booking in made),
+        array(booking.status for booking in made),
+        array(booking.price_minor for booking in made),
+        array(booking.currency for booking in made),
+        array(booking.arrival for booking in made),
+        array(booking.created_at for booking in made),
+        array(booking.created_at if booking.status == "cancelled" else None for booking in made),
+    ]
 
 
 def _events_json(events: Iterable[EventState]) -> str:
@@ -301,26 +307,5 @@ def _events_json(events: Iterable[EventState]) -> str:
                 "last_decided_at": rfc3339(event.last_decided_at),
             }
             for event in events
-        ]
-    ).decode()
-
-
-def _bookings_json(plan: Plan) -> str:
-    return orjson.dumps(
-        [
-            {
-                "id": booking.id,
-                "reference": booking.reference,
-                "event_id": booking.event_id,
-                "user_id": booking.user_id,
-                "job_id": booking.job_id,
-                "tickets": booking.tickets,
-                "status": booking.status,
-                "price_minor": booking.price_minor,
-                "currency": booking.currency,
-                "arrival": booking.arrival,
-                "created_at": rfc3339_or_none(booking.created_at),
-            }
-            for booking in plan.made
         ]
     ).decode()
