@@ -6,14 +6,16 @@ import uuid
 import orjson
 import pytest
 from redis import Redis
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from scripts.audit import run_audit
+from shared.db import transaction
 from shared.domain.ledger import LedgerRow
 from shared.domain.results import result_document
 from shared.ids import uuid7
 from shared.line import keys
 from shared.line.installation import initialise
+from shared.services.audit import Tally, audit_line
 from shared.settings import Settings
 from shared.store.line_state import get_installation
 from tests.auditing import only, places, write_ledgers
@@ -50,6 +52,19 @@ def put_job(redis: "Redis", job_id: uuid.UUID, *, status: str, result: object = 
         redis.xadd(
             keys.result(str(job_id)), {"type": "1", "return_value": base64.b64encode(orjson.dumps(result))}
         )
+
+
+class TestALongLook:
+    def test_outlives_the_limit_of_an_idle_transaction(
+        self, settings: Settings, engine: Engine, ledger: TruthfulLedger, line: "Redis"
+    ) -> None:
+        """Minutes pass in Redis where a million wait, and PostgreSQL hears nothing meanwhile."""
+        tally = Tally()
+        with transaction(engine) as session:
+            session.execute(text("set local idle_in_transaction_session_timeout = '1s'"))
+            line.execute_command("CLIENT", "PAUSE", 2_000)
+            audit_line(session, line, tally)
+        assert (tally.ok, tally.examined["line_revocations"]) == (True, 0)
 
 
 class TestTheLine:

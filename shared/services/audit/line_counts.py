@@ -13,6 +13,7 @@ from shared.line import keys
 from shared.line.survey import (
     UNDECIDED,
     is_counted,
+    list_known,
     read_jobs,
     read_list,
     read_undecided_of_users,
@@ -138,7 +139,7 @@ def check_keys(session: Session, redis: "Redis", tally: Tally) -> None:
     for records in scan_idempotency_records(redis):
         tally.examined["line_keys"] += len(records)
         ids = sorted({job_id for _, job_id in records.values()})
-        unknown = set(ids).difference(read_jobs(redis, ids))
+        unknown = set(ids).difference(list_known(redis, ids))
         unknown -= list_recorded_ids(session, sorted(unknown))
         for record, (_, job_id) in records.items():
             if job_id in unknown:
