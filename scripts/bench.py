@@ -98,30 +98,32 @@ def command(
         sizes = scaled(sizes, scale)
     signal.signal(signal.SIGTERM, _stop)
     console, circumstances = Console(), Circumstances.now(quick=quick)
+    found: dict[str, Measurement] = {}
     try:
-        found = _run(console, sizes, only or tuple(name for name in BENCHES if name not in ON_REQUEST))
+        _run(console, sizes, only or tuple(name for name in BENCHES if name not in ON_REQUEST), found)
     except (BenchError, EmbeddedServerError) as error:
         raise click.ClickException(str(error)) from None
-    circumstances.end()
-    if json_file is not None:
-        document = make_document(found, circumstances)
-        json_file.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
-    if html_file is not None:
-        html_file.write_text(make_page(found, circumstances), encoding="utf-8")
-    show(console, found, circumstances)
+    finally:
+        # What was measured before one failed, or before Ctrl-C, took its time: it is said all the same.
+        circumstances.end()
+        if json_file is not None:
+            document = make_document(found, circumstances)
+            json_file.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+        if html_file is not None:
+            html_file.write_text(make_page(found, circumstances), encoding="utf-8")
+        show(console, found, circumstances)
     if list_violations(found):
         sys.exit(1)
 
 
-def _run(console: Console, sizes: Sizes, names: tuple[str, ...]) -> dict[str, Measurement]:
-    found = {}
+def _run(console: Console, sizes: Sizes, names: tuple[str, ...], found: dict[str, Measurement]) -> None:
+    """Adds to `found`, one after the other."""
     with console.status("starting servers") as status, Laboratory(sizes) as laboratory:
         for name in names:
             status.update(f"measuring {name}")
             started = time.monotonic()
             found[name] = BENCHES[name](laboratory)
             console.print(f"{name}: {time.monotonic() - started:.0f} s", style="dim", highlight=False)
-    return found
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

@@ -119,6 +119,20 @@ class TestTheExitCode:
         assert result.exit_code == 1
         assert "no answer" in result.output
 
+    def test_is_1_and_what_was_measured_before_is_kept(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        def fail(_laboratory: Laboratory) -> Measurement:
+            raise BenchError("no answer")
+
+        found = Measurement([Figure(what="decisions", value=3, unit="/s")], audited_rows=5)
+        monkeypatch.setitem(bench.BENCHES, "idle", lambda _laboratory: found)
+        monkeypatch.setitem(bench.BENCHES, "reads", fail)
+        result = invoke("--only", "idle", "--only", "reads", "--json", tmp_path / "report.json")
+        assert result.exit_code == 1
+        assert "no answer" in result.output
+        assert list(orjson.loads((tmp_path / "report.json").read_bytes())["measurements"]) == ["idle"]
+
     def test_is_2_for_a_measurement_that_does_not_exist(self) -> None:
         assert invoke("--only", "nonsense").exit_code == 2
 
