@@ -9,7 +9,6 @@ import orjson
 from flask import Flask
 
 from api.container import get_container
-from api.openapi.document import build_document
 from api.problems import MEDIA_TYPE, PROBLEMS
 
 _EXTENSION: Final = "guichet-openapi"
@@ -37,6 +36,8 @@ def published_document(app: Flask) -> Published:
     """The document of `app`. Two threads that ask first may both build it; they build the same."""
     found: Published | None = app.extensions.get(_EXTENSION)
     if found is None:
+        from api.openapi.document import build_document  # noqa: PLC0415 - apispec, for the few who ask
+
         document = build_document(app, base_url=get_container().settings.base_url)
         body = orjson.dumps(document)
         found = Published(

@@ -26,7 +26,7 @@ from shared.db import transaction
 from shared.errors import UnavailableError
 from shared.line.look import look_at_workers
 from shared.services.health import check_readiness
-from shared.services.ledger_audit import audit_warnings, find_last_audit
+from shared.services.last_audit import audit_warnings, find_last_audit
 from shared.services.outbox import look_at_backlog, outbox_warnings
 from shared.services.production import role_warnings
 from shared.services.request_rates import rates_of

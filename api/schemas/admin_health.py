@@ -9,7 +9,7 @@ from api.parsing import StrictSchema
 from shared.clock import rfc3339
 from shared.line.look import WorkerLook
 from shared.services.admin_health import MachineHealth, PostgresHealth, RedisHealth, SettingFound
-from shared.services.ledger_audit import AuditDone
+from shared.services.last_audit import AuditDone
 from shared.services.outbox import Backlog
 from shared.services.request_rates import RequestRates
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import text
@@ -137,6 +136,8 @@ def _redis_settings(redis: "Redis") -> list[SettingFound]:
 
 def check_machine(folder: Path) -> MachineHealth:
     """This machine; `folder` says whose disk. No network, and CPU_LOOK_SECONDS of waiting."""
+    import psutil  # noqa: PLC0415 - every API process would carry it, for the few who ask
+
     process = psutil.Process()
     memory = psutil.virtual_memory()
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())

@@ -11,9 +11,7 @@ from sqlalchemy import Engine, text
 
 from shared.db import transaction
 from shared.services.audit import Tally, audit_tables, snapshot_transaction
-from shared.store.ledger_audits import AuditDone, begin_audit, end_audit, find_last_audit
-
-__all__ = ["AuditDone", "AuditRun", "audit_ledgers", "audit_warnings", "find_last_audit"]
+from shared.store.ledger_audits import begin_audit, end_audit
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +50,6 @@ def audit_ledgers(engine: Engine) -> AuditRun | None:
             end_audit(session, night, rows=run.rows, failed=run.failed)
     _say(run, tally)
     return run
-
-
-def audit_warnings(last: AuditDone | None) -> dict[str, str]:
-    """What health says about the last check: nothing when it found nothing."""
-    if last is None or not last.findings:
-        return {}
-    return {"ledger_audit": f"The check of {last.night} has {last.findings} findings: run guichet audit"}
 
 
 @contextmanager
