@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,7 +46,9 @@ _SHOWN_FINDINGS: Final = 5
 
 
 class Laboratory:
-    """A PostgreSQL and a Redis in a temporary folder, with full durability, until the block ends."""
+    """A PostgreSQL and a Redis in a temporary folder, with full durability, from their first use until the block
+    ends.
+    """
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
@@ -53,20 +56,27 @@ class Laboratory:
         self._installations = 0
 
     def __enter__(self) -> "Laboratory":
-        with ExitStack() as stack:
-            self.folder = Path(tempfile.mkdtemp(prefix="guichet-bench-"))
-            stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-            self.postgres = EmbeddedPostgres(self.folder / "postgres")
-            stack.callback(self.postgres.stop, "immediate")
-            self.postgres.start()
-            self.postgres.create_database(_TEMPLATE)
-            migrate(self.postgres.database_url(_TEMPLATE), partitions=Settings().partitions)
-            self.redis = stack.enter_context(self._redis_server("redis"))
-            self._stack = stack.pop_all()
+        self.folder = Path(tempfile.mkdtemp(prefix="guichet-bench-"))
+        self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._stack.close()
+
+    @cached_property
+    def postgres(self) -> EmbeddedPostgres:
+        """The server of every installation's database, with a migrated one to copy."""
+        server = EmbeddedPostgres(self.folder / "postgres")
+        self._stack.callback(server.stop, "immediate")
+        server.start()
+        server.create_database(_TEMPLATE)
+        migrate(server.database_url(_TEMPLATE), partitions=Settings().partitions)
+        return server
+
+    @cached_property
+    def redis(self) -> EmbeddedRedis:
+        """The server of every installation that wants none of its own."""
+        return self._stack.enter_context(self._redis_server("redis"))
 
     @contextmanager
     def _redis_server(self, name: str) -> Iterator[EmbeddedRedis]:
