@@ -102,7 +102,9 @@ def make_container(settings: Settings) -> Container:
         snapshots=snapshots,
         statuses=StatusLooks(engine, line),
         hub=DecisionHub(
-            make_redis(settings.redis_url, max_connections=2), partial(find_statuses, engine, line)
+            make_redis(settings.redis_url, max_connections=2),
+            partial(find_statuses, engine, line),
+            line.find_revoked,
         ),
         passwords=Passwords(settings),
         impressions=ImpressionCounter(engine),

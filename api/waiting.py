@@ -11,17 +11,17 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from shared.db import waiting as patience
-from shared.errors import GuichetError, NotFoundError
+from shared.errors import GuichetError, NotFoundError, UnavailableError
 from shared.line.keys import DECIDED_CHANNEL
-from shared.line.status import Question
+from shared.line.messages import read_message, read_result
+from shared.line.status import Question, Subjects
 from shared.services.requests import RequestStatus
 
 log = logging.getLogger(__name__)
@@ -45,44 +45,85 @@ Look = RequestStatus | GuichetError | None
 
 
 class Waiter:
-    """Somebody who waits for one job's decision, and whether they want to hear of a new place too."""
+    """Somebody who waits for one job's decision, and whether they want to hear of a new place too. In the hub for the
+    length of a `with`.
+    """
 
-    __slots__ = ("_look", "_news", "_place", "_wants_places", "every", "looks_at", "question")
+    __slots__ = (
+        "_hub",
+        "_known",
+        "_look",
+        "_news",
+        "_place",
+        "_wants_places",
+        "every",
+        "job_id",
+        "looks_at",
+        "message",
+        "question",
+    )
 
-    def __init__(self, question: Question, *, every: float, place: int | None) -> None:
-        self.question, self.every, self.looks_at = question, every, 0.0
+    def __init__(self, hub: "DecisionHub", question: Question, *, every: float, place: int | None) -> None:
+        self._hub, self.question, self.every, self.looks_at = hub, question, every, 0.0
+        self.job_id = str(question[0]).encode()  # as messages name it
+        self.message: bytes | None = None  # the result that one has named
         self._wants_places, self._place = place is not None, place
+        self._known: RequestStatus | None = None
         self._look: Look = None
-        self._news = threading.Event()
+        self._news = threading.Lock()  # held while there is none: cheaper to wait for than an event
+        self._news.acquire()
+
+    def __enter__(self) -> "Waiter":
+        self._hub.join(self)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._hub.leave(self)
 
     def wait(self, seconds: float) -> RequestStatus | None:
         """What the reader has found since the last call: the decision, or a place that is new; None after `seconds`
         without any. Raises GuichetError when it met one: `job_not_found`, `unauthenticated`, unavailable.
         """
-        if not self._news.wait(seconds):
+        if not self._news.acquire(timeout=seconds):
             return None
-        self._news.clear()
         if isinstance(self._look, GuichetError):
             raise self._look
         return self._look
 
+    def take_message(self) -> RequestStatus | None:
+        """The decision as a message has told it, once; None when none has, or too little is known to understand it."""
+        message, self.message = self.message, None
+        if not message or self._known is None:
+            return None
+        try:
+            return self._known.decided(read_result(message))
+        except (ValueError, LookupError, TypeError):
+            return None  # whoever has published that
+
     def tell(self, look: Look) -> bool:
-        """Wakes who waits, unless it is no news; says whether it was."""
+        """Wakes who waits, unless it is no news; says whether it was. For the reader alone."""
         if isinstance(look, RequestStatus) and not look.is_decided:
+            self._known = look
             if not self._wants_places or look.position == self._place:
                 return False
             self._place = look.position
         self._look = NotFoundError("job_not_found") if look is None else look
-        self._news.set()
+        if self._news.locked():
+            self._news.release()
         return True
 
 
 class DecisionHub:
-    """Looks up who waits for a job when a worker says that it is decided, and now and then."""
+    """Tells who waits for a job when a worker says that it is decided, and looks them up now and then."""
 
-    def __init__(self, redis: "Redis", look_up: Callable[[Sequence[Question]], Sequence[Look]]) -> None:
-        self._redis, self._look_up = redis, look_up
-        self._waiters: dict[str, set[Waiter]] = {}
+    def __init__(
+        self,
+        redis: "Redis",
+        look_up: Callable[[Sequence[Question]], Sequence[Look]],
+        find_revoked: Callable[[Sequence[Subjects]], Sequence[int]],
+    ) -> None:
+        self._redis, self._look_up, self._find_revoked = redis, look_up, find_revoked
+        self._waiters: dict[bytes, set[Waiter]] = {}
         self._due: OrderedDict[Waiter, None] = OrderedDict()  # new ones, and those that a message named
         self._late: OrderedDict[Waiter, None] = OrderedDict()
         self._lock = threading.Lock()
@@ -91,35 +132,37 @@ class DecisionHub:
         self._started = False
         self._closed = False
 
-    @contextmanager
     def waiter(
         self,
         job_id: uuid.UUID,
-        subjects: tuple[str, str] | None,
+        subjects: Subjects | None,
         *,
         every: float | None = None,
         place: int | None = None,
-    ) -> Iterator[Waiter]:
-        """Somebody who waits, for the length of the block: looked up at once, when a message names the job, and
-        `every` so many seconds. `subjects` are checked for revocation at each look; None for who needs no token. Who
-        gives the `place` that they know is told of others, too.
+    ) -> Waiter:
+        """Somebody who waits, for the length of a `with`: looked up at once, when a message names the job, and
+        `every` so many seconds. `subjects` are checked for revocation before anything is told; None for who needs no
+        token. Who gives the `place` that they know is told of others, too.
         """
-        waiter = Waiter((job_id, subjects), every=REREAD_SECONDS if every is None else every, place=place)
+        return Waiter(self, (job_id, subjects), every=REREAD_SECONDS if every is None else every, place=place)
+
+    def join(self, waiter: Waiter) -> None:
+        """Lets somebody wait; the first look is due."""
         with self._lock:
-            self._waiters.setdefault(str(job_id), set()).add(waiter)
+            self._waiters.setdefault(waiter.job_id, set()).add(waiter)
             self._due[waiter] = None
             self._start()
         self._turn.set()
-        try:
-            yield waiter
-        finally:
-            with self._lock:
-                self._due.pop(waiter, None)
-                self._late.pop(waiter, None)
-                waiting = self._waiters[str(job_id)]
-                waiting.discard(waiter)
-                if not waiting:
-                    del self._waiters[str(job_id)]
+
+    def leave(self, waiter: Waiter) -> None:
+        """Forgets somebody."""
+        with self._lock:
+            self._due.pop(waiter, None)
+            self._late.pop(waiter, None)
+            waiting = self._waiters[waiter.job_id]
+            waiting.discard(waiter)
+            if not waiting:
+                del self._waiters[waiter.job_id]
 
     def start(self) -> None:
         """Subscribes now instead of with the first waiter."""
@@ -132,18 +175,39 @@ class DecisionHub:
         self._turn.set()
 
     def look_once(self) -> None:
-        """Looks up everybody whose turn it is: one round trip for each LOOKS_AT_ONCE of them. After every TOLD_AT_ONCE
-        for whom there is news it gives way to whatever else this process has to do.
+        """Tells or looks up everybody whose turn it is: a round trip or two for each LOOKS_AT_ONCE of them. After every
+        TOLD_AT_ONCE for whom there is news it gives way to whatever else this process has to do.
         """
         told = 0
         while due := self._take_due(time.monotonic()):
             with patience(SILENT_SECONDS):
-                looks = self._look_up([waiter.question for waiter in due])
-            for waiter, look in zip(due, looks, strict=True):
-                told += waiter.tell(look)
+                looks = self._look(due)
+            for waiter in due:
+                told += waiter.tell(looks[waiter])
                 if told == TOLD_AT_ONCE:
                     time.sleep(GIVE_WAY_SECONDS)
                     told = 0
+
+    def _look(self, due: Sequence[Waiter]) -> Mapping[Waiter, Look]:
+        """What there is for each. Whom a message has told needs only a token that still counts."""
+        looks: dict[Waiter, Look] = {
+            waiter: decided for waiter in due if (decided := waiter.take_message()) is not None
+        }
+        try:
+            self._refuse_revoked(looks)
+        except UnavailableError:
+            looks.clear()  # nobody knows whose tokens count: a look finds what can be told all the same
+        if len(looks) < len(due):
+            others = [waiter for waiter in due if waiter not in looks]
+            found = self._look_up([waiter.question for waiter in others])
+            looks.update(zip(others, found, strict=True))
+        return looks
+
+    def _refuse_revoked(self, looks: dict[Waiter, Look]) -> None:
+        asked = [(waiter, subjects) for waiter in looks if (subjects := waiter.question[1]) is not None]
+        if asked:
+            for place in self._find_revoked([subjects for _, subjects in asked]):
+                looks[asked[place][0]] = GuichetError("unauthenticated")
 
     def _take_due(self, now: float) -> list[Waiter]:
         """The next to be looked up: those of whom there is word come before those whose time has come."""
@@ -194,14 +258,16 @@ class DecisionHub:
                 if message is None:
                     continue
                 if message["type"] == "message":
-                    self._wake(message["data"].decode().split(","))
+                    self._wake(read_message(message["data"]))
                 else:
                     self._wake_all()  # subscribed now: who was looked up before that is looked up again
 
-    def _wake(self, job_ids: Sequence[str]) -> None:
+    def _wake(self, results: Mapping[bytes, bytes]) -> None:
         with self._lock:
-            for job_id in job_ids:
-                self._due.update(dict.fromkeys(self._waiters.get(job_id, ())))
+            for job_id in [job_id for job_id in results if job_id in self._waiters]:
+                for waiter in self._waiters[job_id]:
+                    waiter.message = results[job_id]
+                    self._due[waiter] = None
         self._turn.set()
 
     def _wake_all(self) -> None:

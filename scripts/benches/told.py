@@ -11,6 +11,7 @@ from typing import Final
 from scripts.benches.processes import BenchError
 from shared.line import keys
 from shared.line.client import make_redis
+from shared.line.messages import read_message
 
 _SILENCE_SECONDS: Final = 0.1
 _START_SECONDS: Final = 30.0
@@ -41,10 +42,8 @@ class Told:
         else:
             self._pipe.send(None)
             for instant, message in self._pipe.recv():
-                for job_id in message.decode().split(
-                    ","
-                ):  # told again after a takeover: the first time counts
-                    self.instants.setdefault(job_id, instant)
+                for job_id in read_message(message):  # told again after a takeover: the first time counts
+                    self.instants.setdefault(job_id.decode(), instant)
         self._process.join()
 
 

@@ -21,6 +21,7 @@ from scripts.simulation.people import CONFIRMED, DOOR, NOT_ENOUGH_LEFT, SOLD_OUT
 from scripts.simulation.scenario import Scenario
 from shared.db import transaction
 from shared.line import keys
+from shared.line.messages import read_message
 
 PEOPLE_MAX: Final = 20_000
 SECONDS_MAX: Final = 60.0
@@ -187,7 +188,8 @@ def _told_times(installation: Installation) -> Iterator[dict[str, float]]:
         while not stop.is_set():
             message = subscription.get_message(timeout=0.1)
             if message is not None:
-                found.update(dict.fromkeys(message["data"].decode().split(","), time.time()))
+                now = time.time()
+                found.update((job_id.decode(), now) for job_id in read_message(message["data"]))
 
     with _thread(listen, stop):
         yield found

@@ -5,7 +5,7 @@ from typing import Final
 from shared.domain.partitions import queue_name
 
 INSTALLATION: Final = "guichet:installation"  # "<installation id>:<partitions>"
-DECIDED_CHANNEL: Final = "guichet:decided"  # messages: job ids, comma-separated
+DECIDED_CHANNEL: Final = "guichet:decided"  # messages: see shared/line/messages.py
 LIVE_WORKERS: Final = "guichet:workers"  # sorted set: booking worker → when it was last heard of
 METRICS: Final = "guichet:metrics"  # hash: what the line counts about itself, see shared/line/counters.py
 LEDGER_WATCH: Final = "guichet:ledger_watch"  # hash: how far `watch_ledger` has read each event's ledger

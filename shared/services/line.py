@@ -15,7 +15,7 @@ from shared.line.accept import Answer, NewRequest, Refused
 from shared.line.client import LineUnavailableError, ScriptRunner
 from shared.line.doors import OPEN_DOOR, Door
 from shared.line.installation import put_revocations
-from shared.line.status import LineJob, Question
+from shared.line.status import LineJob, Question, Subjects
 from shared.services.line_gate import LineGate
 from shared.settings import Settings
 
@@ -63,6 +63,15 @@ class LineClient:
             found = status.find_jobs(self.runner, self._gate.installation(), asked)
         if isinstance(found, str):
             raise LineUnavailableError("Redis lost its data again.")
+        return found
+
+    def find_revoked(self, asked: Sequence[Subjects]) -> list[int]:
+        """Whose tokens are revoked, as places in `asked`. One round trip. Raises UnavailableError, also when Redis has
+        lost its data: `find_jobs` heals it.
+        """
+        found = status.find_revoked(self.runner, self._gate.installation(), asked)
+        if isinstance(found, str):
+            raise LineUnavailableError("Redis lost its data.")
         return found
 
     def withdraw(self, job_id: uuid.UUID) -> str:

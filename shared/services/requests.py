@@ -40,7 +40,7 @@ LineAnswer = LineJob | str | UnavailableError
 Doubted = tuple[uuid.UUID, bool]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen, for the microseconds; nobody changes one
 class RequestStatus:
     """A request as its owner may see it. `result` is the worker's result document, None while undecided."""
 
@@ -60,6 +60,19 @@ class RequestStatus:
     def is_decided(self) -> bool:
         """True once there is a decision; it never changes."""
         return self.result is not None
+
+    def decided(self, result: dict[str, Any]) -> "RequestStatus":
+        """The same request, with its decision. Raises LookupError and TypeError for what is no result of a worker."""
+        return RequestStatus(
+            job_id=self.job_id,
+            kind=self.kind,
+            event_id=self.event_id,
+            user_id=self.user_id,
+            tickets=_tickets(self.tickets, result),
+            arrival=result["arrival"],
+            accepted_at=self.accepted_at,
+            result=result,
+        )
 
 
 def find_statuses(
@@ -184,14 +197,12 @@ def of_recorded(recorded: RecordedDecision) -> RequestStatus:
 def _of_line_job(job: LineJob) -> RequestStatus:
     payload, result = job.payload, job.result
     tickets = payload.get("tickets")
-    if result is not None and result["booking"] is not None:
-        tickets = result["booking"]["tickets"]
     return RequestStatus(
         job_id=job.job_id,
         kind=payload["kind"],
         event_id=payload["event_id"],
         user_id=payload["user_id"],
-        tickets=tickets,
+        tickets=tickets if result is None else _tickets(tickets, result),
         arrival=job.arrival if result is None else result["arrival"],
         accepted_at=job.accepted_at,
         position=job.position,
@@ -199,3 +210,8 @@ def _of_line_job(job: LineJob) -> RequestStatus:
         rate=job.rate,
         result=result,
     )
+
+
+def _tickets(asked: int | None, result: dict[str, Any]) -> int | None:
+    """How many the request is about: those of the booking that it made or ended, or else those asked for."""
+    return asked if result["booking"] is None else result["booking"]["tickets"]

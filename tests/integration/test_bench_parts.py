@@ -124,7 +124,7 @@ class TestABusyServer:
 class TestTold:
     def test_knows_when_each_was_told_for_the_first_time(self, redis_url: str, redis_client: Redis) -> None:
         with Told(redis_url) as told:
-            for message in ("a,b", "c", "b"):
+            for message in ("a,AAAA,b,BBBB", "c,CCCC", "b,BBBB"):
                 redis_client.publish(keys.DECIDED_CHANNEL, message)
         assert list(told.instants) == ["a", "b", "c"]
         assert told.instants["a"] == told.instants["b"] <= told.instants["c"]

@@ -2,6 +2,7 @@
 look for each hundred.
 """
 
+import base64
 import contextlib
 import threading
 import time
@@ -10,18 +11,23 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import orjson
 import pytest
 
 from api import waiting
 from api.waiting import DecisionHub
-from shared.errors import NotFoundError, UnavailableError
+from shared.errors import GuichetError, NotFoundError, UnavailableError
 from shared.line import keys
 from shared.line.client import make_redis
-from shared.line.status import Question
+from shared.line.messages import read_message
+from shared.line.status import Question, Subjects
 from shared.services.requests import RequestStatus
 from tests.lines import await_that
 
 FOR_EVER = 3600.0
+
+
+RESULT = {"outcome": "confirmed", "arrival": 7, "booking": None}
 
 
 class Ledger:
@@ -30,10 +36,19 @@ class Ledger:
     def __init__(self) -> None:
         self.looks: list[list[Question]] = []
         self.decided: set[uuid.UUID] = set()
+        self.asked_revoked: list[list[Subjects]] = []
+        self.revoked: set[Subjects] = set()
+        self.is_away = False
 
     def look_up(self, asked: Sequence[Question]) -> list[RequestStatus]:
         self.looks.append(list(asked))
         return [status_of(job_id, decided=job_id in self.decided) for job_id, _ in asked]
+
+    def find_revoked(self, asked: Sequence[Subjects]) -> list[int]:
+        if self.is_away:
+            raise UnavailableError("line_unavailable")
+        self.asked_revoked.append(list(asked))
+        return [place for place, subjects in enumerate(asked) if subjects in self.revoked]
 
 
 def status_of(job_id: uuid.UUID, *, decided: bool, position: int = 1) -> RequestStatus:
@@ -63,7 +78,7 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 def hub(settings, ledger) -> Iterator[DecisionHub]:
-    hub = DecisionHub(make_redis(settings.redis_url), ledger.look_up)
+    hub = DecisionHub(make_redis(settings.redis_url), ledger.look_up, ledger.find_revoked)
     yield hub
     hub.close()
 
@@ -156,7 +171,7 @@ class TestHub:
             hub.look_once()
             assert len(ledger.looks) == 3  # nobody's turn
             ledger.decided.add(jobs[5])
-            hub._wake([str(jobs[5])])
+            hub._wake(named(jobs[5]))
             hub.look_once()
             assert ledger.looks[3:] == [[(jobs[5], None)]]
             assert [index for index, waiter in enumerate(crowd) if waiter.wait(0)] == [5]
@@ -174,7 +189,7 @@ class TestHub:
             hub.look_once()
             del ledger.looks[:]
             now[0] += 3
-            hub._wake([str(jobs[3])])
+            hub._wake(named(jobs[3]))
             hub.look_once()
         assert asked_of(ledger)[0] == jobs[3]
         assert sorted(asked_of(ledger)) == sorted(jobs)  # each once
@@ -250,7 +265,7 @@ class TestHub:
         job_id, told = uuid.uuid4(), []
         with hub.waiter(job_id, None, place=4) as curious, hub.waiter(job_id, None) as patient:
             while places:
-                hub._wake([str(job_id)])
+                hub._wake(named(job_id))
                 hub.look_once()
                 told.append((curious.wait(0), patient.wait(0)))
                 places.pop(0)
@@ -259,6 +274,98 @@ class TestHub:
             (None, None),
             (2, None),
         ]
+
+
+class TestMessage:
+    """A message that brings the results: who waits is told without a look."""
+
+    @pytest.fixture(autouse=True)
+    def still(self, monkeypatch) -> None:
+        monkeypatch.setattr(DecisionHub, "_start", lambda _: None)
+
+    def test_tells_what_it_says(self, hub, ledger):
+        jobs = [uuid.uuid4() for _ in range(3)]
+        with (
+            hub.waiter(jobs[0], None) as one,
+            hub.waiter(jobs[1], MINE) as two,
+            hub.waiter(jobs[2], None) as rest,
+        ):
+            hub.look_once()
+            del ledger.looks[:]
+            hub._wake(read_message(message_of(jobs[0], jobs[1], uuid.uuid4())))
+            hub.look_once()
+            assert ledger.looks == []
+            assert ledger.asked_revoked == [[MINE]]
+            for waiter, job in ((one, jobs[0]), (two, jobs[1])):
+                found = waiter.wait(0)
+                assert (found.job_id, found.result, found.arrival) == (job, RESULT, 7)
+                assert (found.position, found.ahead, found.rate) == (None, None, None)
+            assert rest.wait(0) is None
+
+    def test_tells_nothing_to_whose_token_is_revoked(self, hub, ledger):
+        jobs = [uuid.uuid4() for _ in range(3)]
+        ledger.revoked.add(OTHERS)
+        with (
+            hub.waiter(jobs[0], MINE) as one,
+            hub.waiter(jobs[1], OTHERS) as two,
+            hub.waiter(jobs[2], None) as three,
+        ):
+            hub.look_once()
+            hub._wake(read_message(message_of(*jobs)))
+            hub.look_once()
+            assert one.wait(0).is_decided
+            with pytest.raises(GuichetError, match="unauthenticated"):
+                two.wait(0)
+            assert three.wait(0).is_decided
+
+    def test_is_not_enough_when_nobody_knows_whose_tokens_count(self, hub, ledger):
+        """Redis is away: a look tells what the ledger has."""
+        job = uuid.uuid4()
+        with hub.waiter(job, MINE) as waiter:
+            hub.look_once()
+            ledger.is_away = True
+            ledger.decided.add(job)
+            hub._wake(read_message(message_of(job)))
+            hub.look_once()
+            assert ledger.looks[1:] == [[(job, MINE)]]
+            assert waiter.wait(0).is_decided
+
+    def test_is_not_enough_for_who_was_never_looked_up(self, hub, ledger):
+        """What their request is nobody knows yet."""
+        job = uuid.uuid4()
+        ledger.decided.add(job)
+        with hub.waiter(job, None) as waiter:
+            hub._wake(read_message(message_of(job)))
+            hub.look_once()
+            assert ledger.looks == [[(job, None)]]
+            assert waiter.wait(0).is_decided
+
+    @pytest.mark.parametrize(
+        "result", [b"", b"bm8=", b"W10=", b"e30=", b"x"], ids=["before", "no", "[]", "{}", "x"]
+    )
+    def test_that_says_too_little_is_a_reason_to_look(self, hub, ledger, result):
+        """A worker of the release before names ids alone; and anybody may publish anything."""
+        job = uuid.uuid4()
+        with hub.waiter(job, None) as waiter:
+            hub.look_once()
+            ledger.decided.add(job)
+            hub._wake({str(job).encode(): result})
+            hub.look_once()
+            assert ledger.looks[1:] == [[(job, None)]]
+            assert waiter.wait(0).is_decided
+
+
+MINE, OTHERS = ("family:1", "user:1"), ("family:2", "user:2")
+
+
+def named(*jobs: uuid.UUID) -> dict[bytes, bytes]:
+    """What a message of a worker of the release before says."""
+    return read_message(",".join(map(str, jobs)).encode())
+
+
+def message_of(*jobs: uuid.UUID) -> bytes:
+    result = base64.b64encode(orjson.dumps(RESULT))
+    return b",".join(part for job in jobs for part in (str(job).encode(), result))
 
 
 def subscribers(redis_client) -> int:

@@ -78,6 +78,11 @@ def listens(app, redis_client) -> bool:
     return bool(hub._waiters) and redis_client.pubsub_numsub(keys.DECIDED_CHANNEL)[0][1] == 1
 
 
+def is_known(hub: DecisionHub) -> bool:
+    """Whether everybody in the hub has been looked up."""
+    return all(waiter._known for waiting in list(hub._waiters.values()) for waiter in list(waiting))
+
+
 class TestLongPoll:
     def test_wakes_on_the_decision(self, app, driver, redis_client, waiters, pool, monkeypatch):
         monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)  # only the message can wake it
@@ -86,6 +91,20 @@ class TestLongPoll:
         assert not polling.done()
         driver.decide_all()
         assert polling.result(timeout=20).json["status"] == "confirmed"
+
+    @pytest.mark.parametrize("index", [0, 1], ids=["confirmed", "sold out"])
+    def test_says_by_message_what_a_poll_says(
+        self, app, driver, redis_client, waiters, pool, monkeypatch, index
+    ):
+        monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)
+        hub = app.extensions["guichet"].hub
+        polling = pool.submit(waiters[index].status, "?wait=30")
+        await_that(lambda: listens(app, redis_client) and is_known(hub), what="the first look")
+        monkeypatch.setattr(hub, "_look_up", lambda asked: [None] * len(asked))  # only the message tells
+        driver.decide_all()
+        told, polled = polling.result(timeout=20), waiters[index].status()
+        assert told.headers["ETag"] == polled.headers["ETag"]
+        assert {**told.json, "links": None} == {**polled.json, "links": None}
 
     def test_answers_at_once_when_it_is_decided(self, driver, waiters):
         driver.decide_all()

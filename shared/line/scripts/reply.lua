@@ -33,11 +33,12 @@ end
 -- the time for each key and write it down as this call anyway.
 local expires = string.format('%.0f', now + ttl)
 local gone_ms = string.format('%.0f', (redis.call('TIME')[1] + ttl) * 1000)
-local ended, good, bad = {}, {}, {}
+local ended, good, bad, told = {}, {}, {}, {}
 position = 19
 for index = 1, job_count do
   local id, status, result, user = unpack(ARGV, position, position + 3)
   position = position + 4
+  told[2 * index - 1], told[2 * index] = id, result
   local key = job_prefix .. id
   ended[#ended + 1] = id .. suffix
   if user ~= '' and redis.call('ZREM', undecided_prefix .. string.format('%d', user / 16), id) == 0 then
@@ -110,5 +111,5 @@ end
 redis.call('DEL', suspects, alone)
 -- Who took ahead has its next batch in hand: should it end now, it ended with that.
 if instance ~= '' and redis.call('EXISTS', in_flight) == 1 then redis.call('SADD', suspects, instance) end
-redis.call('PUBLISH', channel, table.concat(ids, ','))
+redis.call('PUBLISH', channel, table.concat(told, ','))
 return {'replied', removed}
