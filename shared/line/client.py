@@ -7,6 +7,7 @@ twice. So retries are off here, and the callers that repeat a script know that i
 import contextlib
 import hashlib
 import re
+import socket
 import time
 from collections.abc import Sequence
 from functools import cache
@@ -29,6 +30,8 @@ CONNECT_TIMEOUT_SECONDS: Final = 1.0
 # Every connection keeps a buffer of this size, redis-py's own is four times as large; a batch of 500 is read in ten
 # pieces instead of three.
 _READ_BYTES: Final = 16_384
+# What a conversation may have on its way; the reply of 500 bookings has 280 KB.
+_SEND_BYTES: Final = 2 * 1024 * 1024
 
 Argument = str | bytes | int | float
 Run = tuple[Sequence[str], Sequence[Argument]]  # keys and arguments of a script
@@ -243,6 +246,7 @@ class Conversation:
                 self._connection = self._connections.acquire()
             except NoConnectionError as error:
                 raise LineUnavailableError(f"{error}.".capitalize()) from error
+            _make_room(self._connection)
         started = time.perf_counter()
         try:
             self._connection.send_command("EVALSHA", _script(name)[1], len(keys), *keys, *arguments)
@@ -288,6 +292,13 @@ class Conversation:
         self._connections.discard(self._connection)
         self._connection = None
         self._due = 0
+
+
+def _make_room(connection: Any) -> None:  # noqa: ANN401 - redis-py's connections have no common type
+    """What is sent must not wait until Redis, busy with what was sent before, reads it: a UNIX socket holds 208 KB."""
+    channel = getattr(connection, "_sock", None)
+    if channel is not None and channel.family == socket.AF_UNIX:  # TCP makes room by itself
+        channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
 
 
 def _read(connection: Any) -> Any:  # noqa: ANN401 - a reply

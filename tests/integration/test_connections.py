@@ -1,13 +1,19 @@
 """The stack of Redis connections: bounded, last in first out, and empty after one was found broken."""
 
+import os
+import signal
 import threading
 
 import pytest
 from redis import Redis
 
+from scripts.embedded.redis import EmbeddedRedis
+from shared.line import keys
 from shared.line.client import AnswerUnknownError, LineUnavailableError, ScriptRunner, make_redis
 from shared.line.connections import ConnectionStack, NoConnectionError
 from tests.lines import await_that
+
+TOKEN_AND_TWO = [keys.claim_token(3), keys.suspects(3), keys.alone(3)]
 
 
 @pytest.fixture
@@ -82,3 +88,24 @@ class TestScriptRunner:
         own_redis.stop()
         with pytest.raises(LineUnavailableError):
             runner.run("withdraw", ["nobody"], [])
+
+
+class TestConversation:
+    def test_sends_a_large_reply_while_redis_reads_nothing(
+        self, redis_url: str, redis_server: EmbeddedRedis
+    ) -> None:
+        client = make_redis(redis_url, max_connections=1, socket_timeout=15)
+        runner = ScriptRunner(client)
+        runner.run("progress", TOKEN_AND_TWO, ["1"])  # so that Redis knows it
+        conversation = runner.converse()
+        pid = redis_server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            conversation.send("progress", TOKEN_AND_TWO, ["1", "x" * 1_000_000])
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert conversation.read() == [b"outdated"]
+        conversation.close()
+        runner.close()
+        client.close()
