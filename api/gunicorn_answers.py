@@ -2,7 +2,7 @@
 
 Two sends wake the client twice, the first time for a head that it can do nothing with. The framing, the rules for
 answers without a body, and the judgement of every field that is not plainly fine are gunicorn's; where the bytes leave
-is ours.
+is ours. And that a stream of events ends with its connection.
 """
 
 from collections.abc import Iterable
@@ -15,6 +15,7 @@ from gunicorn.util import is_hoppish
 
 # The application has some thirty.
 _NAMES_MAX: Final = 256
+_EVENTS: Final = ("Content-Type", "text/event-stream")
 
 
 class Answer(Response):
@@ -35,6 +36,13 @@ class Answer(Response):
                 self.headers.append((name, value.strip(" ")))
             else:
                 super().process_headers((field,))
+
+    def is_chunked(self) -> bool:
+        """Whether the body comes in chunks, the last of which says that it is the last. Not a stream of events: its own
+        last one says so, and who has heard it asks for nothing more. Without chunks the connection is closed then,
+        which saves a packet, and nothing is kept for it until the client leaves.
+        """
+        return super().is_chunked() and _EVENTS not in self.headers
 
     def write(self, arg: bytes) -> None:
         """Sends a piece of the body at once, the first together with the head. Raises OSError when the client has

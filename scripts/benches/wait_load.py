@@ -16,6 +16,7 @@ _READ_BYTES: Final = 65_536
 _SILENCE_SECONDS: Final = 60.0
 _ANSWER_SECONDS: Final = 120.0
 _HEAD_END: Final = b"\r\n\r\n"
+_EVENT_END: Final = b"\n\n"
 _OK: Final = b"HTTP/1.1 200 "
 _EVENT: Final = b"event: "
 _DECIDED: Final = b"event: decided\n"
@@ -125,7 +126,7 @@ class _Crowd:
                 self.unheard.discard(number)
             if _DECIDED in heard:
                 self._end(number, at)
-            elif heard.endswith(_HEAD_END):  # a blank line ends an event too, and the chunk around it
+            elif heard.endswith((_EVENT_END, _HEAD_END)):
                 self.told.events += heard.count(_EVENT)
                 self._heard[number] = _OK
         elif _is_whole(heard):

@@ -105,6 +105,20 @@ class TestAnAnswer:
             assert len(sent.pieces) == count
             assert sent.pieces[-1].endswith(b"\r\n" + piece + b"\r\n")
 
+    @pytest.mark.parametrize("version", ["1.0", "1.1"])
+    def test_that_is_a_stream_of_events_ends_with_its_connection(self, version):
+        sent = Sent()
+        answer = Answer(asked(version=version), sent, configuration())
+        answer.start_response("200 OK", [("Content-Type", "text/event-stream")])
+        answer.write(b"one\n\n")
+        answer.write(b"two\n\n")
+        answer.close()
+        head, rest = sent.pieces[0].split(b"\r\n\r\n")
+        assert b"\r\nConnection: close\r\n" in head
+        assert b"Transfer-Encoding" not in head
+        assert [rest, *sent.pieces[1:]] == [b"one\n\n", b"two\n\n"]
+        assert answer.should_close()
+
     def test_whose_stream_begins_later_has_told_its_head(self):
         """As with gunicorn: an empty piece says that the rest will come."""
         sent = Sent()
