@@ -14,9 +14,8 @@ from time import perf_counter
 from typing import Any, Final
 
 import orjson
-from flask import Response
-from flask.globals import app_ctx, request_ctx
 
+from api.exchange import Exchange
 from shared.metrics.families import HTTP_REQUESTS
 
 log = logging.getLogger(__name__)
@@ -57,16 +56,15 @@ class AccessLog:
             self._thread.join(timeout=5)
         self.flush()
 
-    def finish(self, response: Response) -> None:
-        """Counts and notes the current request, which began when `g.started_at` was read."""
-        request = request_ctx.request
-        about: dict[str, Any] = app_ctx.g.__dict__
+    def finish(self, exchange: Exchange, *, route: str, status: int, job_id: object = None) -> None:
+        """Counts and notes a request that is answered. `job_id` is the one in its address."""
+        environ = exchange.environ
         now = perf_counter()
-        seconds = now - about.get("started_at", now)
-        method = request.method if request.method in _METHODS else OTHER_METHOD
-        rule = request.url_rule
-        route = UNMATCHED if rule is None else rule.rule
-        HTTP_REQUESTS.observe((method, route, str(response.status_code)), seconds)
+        seconds = now - (exchange.started_at or now)
+        method = environ["REQUEST_METHOD"]
+        if method not in _METHODS:
+            method = OTHER_METHOD
+        HTTP_REQUESTS.observe((method, route, str(status)), seconds)
         if not self._enabled:
             return
         line: dict[str, Any] = {
@@ -74,18 +72,18 @@ class AccessLog:
             "level": "info",
             "logger": "access",
             "message": "request",
-            "request_id": about.get("request_id"),
+            "request_id": exchange.request_id,
             "method": method,
             "route": route,
             # Never the query string: it may carry a stream token.
-            "path": request.path[:_PATH_CHARACTERS_MAX],
-            "status": response.status_code,
+            "path": exchange.path[:_PATH_CHARACTERS_MAX],
+            "status": status,
             "duration_ms": round(seconds * 1000, 3),
-            "address": request.remote_addr,
+            "address": environ.get("REMOTE_ADDR"),
         }
-        if "user_id" in about:
-            line["user_id"] = about["user_id"]
-        if (job_id := about.get("job_id") or (request.view_args or {}).get("job_id")) is not None:
+        if exchange.identity is not None:
+            line["user_id"] = exchange.identity.user_id
+        if (job_id := exchange.job_id or job_id) is not None:
             line["job_id"] = job_id
         self._lines.append(_to_json(line))
         if not self._buffers or len(self._lines) >= LINES_MAX:

@@ -1,38 +1,32 @@
 """The application: every blueprint, every error a problem document, every response with its request id."""
 
-import re
 from collections.abc import Callable
-from functools import lru_cache
 from http import HTTPStatus
-from time import perf_counter
 from typing import Any, Final
 
-from flask import Flask, Request, Response, g
-from flask.globals import app_ctx, request_ctx
+from flask import Flask, Request, Response
+from flask.globals import request_ctx
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import IntegerConverter, Map, MapAdapter
-from werkzeug.wsgi import get_host
+from werkzeug.routing import IntegerConverter, MapAdapter
 
-from api.access_log import AccessLog
+from api.access_log import UNMATCHED
 from api.auth import init_jwt
 from api.compression import compress
 from api.console import init_console
-from api.container import make_container
-from api.cors import init_cors
+from api.container import Container, make_container
+from api.cors import Cors
+from api.error_handlers import register_error_handlers
+from api.exchange import current_exchange
+from api.hosts import read_host
 from api.parsing import BODY_BYTES_MAX
-from api.problems import register_error_handlers
 from api.rate_limits import RateLimits
 from api.routes import API_ROUTES, ROOT_ROUTES
-from api.security_headers import make_adder
+from api.security_headers import SecurityHeaders
 from shared.errors import GuichetError
-from shared.ids import BIGINT_MAX, uuid7
-from shared.logs import request_id_var
+from shared.ids import BIGINT_MAX
 from shared.settings import Settings
 
-# Anybody may name any host, in up to 8 KB.
-_HOSTS_MAX: Final = 64
 _BIGINT_DIGITS: Final = len(str(BIGINT_MAX))
-_SANE_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 
 
 class BigintConverter(IntegerConverter):
@@ -61,27 +55,17 @@ class Application(Flask):
         if request is None or "HTTP_UPGRADE" in request.environ:  # other routes than ours may be meant
             return super().create_url_adapter(request)
         environ = request.environ
-        scheme = environ["wsgi.url_scheme"]
-        served = (environ.get("SERVER_NAME"), environ.get("SERVER_PORT"))
-        request.host, name = _read_host(scheme, environ.get("HTTP_HOST"), *served)
+        request.host, name = read_host(environ)
         return MapAdapter(
             self.url_map,
             name,
             _read_text(environ, "SCRIPT_NAME"),
             self.url_map.default_subdomain,
-            scheme,
+            environ["wsgi.url_scheme"],
             _read_text(environ, "PATH_INFO"),
             environ["REQUEST_METHOD"],
             _read_text(environ, "QUERY_STRING"),
         )
-
-
-@lru_cache(maxsize=_HOSTS_MAX)
-def _read_host(scheme: str, header: str | None, server: str | None, port: str | None) -> tuple[str, str]:
-    """What a request calls the host, empty for what is none, and its name in ASCII. Raises BadHost."""
-    environ = {"wsgi.url_scheme": scheme, "SERVER_NAME": server, "SERVER_PORT": port, "HTTP_HOST": header}
-    host = get_host({name: value for name, value in environ.items() if value is not None})
-    return host, Map().bind(host).server_name
 
 
 def _read_text(environ: dict[str, Any], name: str) -> str:
@@ -100,41 +84,32 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # it would redirect to whatever host the request names
     app.url_map.converters["int"] = BigintConverter
-    if settings.trusted_proxy_hops:
-        # The exact number of proxies: one too many, and X-Forwarded-For chooses whose limit counts.
-        hops = settings.trusted_proxy_hops
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
-    init_jwt(app, settings)
+    init_jwt(app, settings, container.tokens)
     register_error_handlers(app)
     app.before_request(_make_begin(container.limits))
-    init_cors(app, settings)  # runs after what is registered after it
-    app.after_request(_make_finish(settings, container.limits, container.access_log))
+    app.after_request(_make_finish(settings, container, Cors(settings)))
     for blueprint in ROOT_ROUTES:
         app.register_blueprint(blueprint)
     for blueprint in API_ROUTES:
         app.register_blueprint(blueprint, url_prefix="/api")
     init_console(app)
+    if settings.trusted_proxy_hops:
+        # The exact number of proxies: one too many, and X-Forwarded-For chooses whose limit counts.
+        hops = settings.trusted_proxy_hops
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     return app
 
 
 def _make_begin(limits: RateLimits) -> Callable[[], None]:
-    """What every request goes through first. One function, as for responses: Flask takes its time for each."""
+    """What every request that Flask answers goes through first. One function, as for responses: Flask takes its time
+    for each.
+    """
 
     def begin() -> None:
-        """The client's request id if it is sane, else a new one; the job carries it. Then its limits."""
-        about: dict[str, Any] = app_ctx.g.__dict__  # `g` looks for itself at every mention, as `request` does
-        about["started_at"] = perf_counter()
-        environ = request_ctx.request.environ
-        request_id = environ.get("HTTP_X_REQUEST_ID", "")
-        if not _SANE_REQUEST_ID.fullmatch(request_id):
-            # Also of what this request puts into the line, which then need not carry both.
-            about["unused_id"] = new_id = uuid7()
-            request_id = new_id.hex
-        about["request_id"] = request_id
-        request_id_var.set(request_id)
-        about["answer_headers"] = [("X-Request-ID", request_id)]
+        asked = request_ctx.request  # `request` looks for itself at every mention, half a microsecond each
+        current_exchange().begin(asked.environ, asked.path)
         limits.check()
-        if query := environ.get("QUERY_STRING"):
+        if query := asked.environ.get("QUERY_STRING"):
             _refuse_undecodable(query.encode("latin-1"))
 
     return begin
@@ -151,19 +126,21 @@ def _refuse_undecodable(query: bytes) -> None:
             raise GuichetError("bad_request", "The query string is not UTF-8.") from error
 
 
-def _make_finish(
-    settings: Settings, limits: RateLimits, access_log: AccessLog
-) -> Callable[[Response], Response]:
-    """What every response goes through, those of errors too."""
-    add_headers = make_adder(settings)
+def _make_finish(settings: Settings, container: Container, cors: Cors) -> Callable[[Response], Response]:
+    """What every response of Flask goes through, those of errors too."""
+    security = SecurityHeaders(settings)
 
     def finish(response: Response) -> Response:
-        asked = request_ctx.request  # `request` looks for itself at every mention, half a microsecond each
-        if response.status_code >= HTTPStatus.BAD_REQUEST:
-            limits.charge_stray(response.status_code)
-        add_headers(response, asked, g.answer_headers)
-        compress(response, asked)
-        access_log.finish(response)
+        asked, exchange = request_ctx.request, current_exchange()
+        status = response.status_code
+        if status >= HTTPStatus.BAD_REQUEST:
+            container.limits.charge_stray(exchange, asked.endpoint, status)
+        security.add(response, exchange)
+        compress(response, exchange.environ, exchange.path)
+        route = UNMATCHED if asked.url_rule is None else asked.url_rule.rule
+        job_id = (asked.view_args or {}).get("job_id")
+        container.access_log.finish(exchange, route=route, status=response.status_code, job_id=job_id)
+        cors.allow(response.headers, exchange)
         return response
 
     return finish

@@ -1,44 +1,28 @@
 """Who asks: bearer tokens, checked without I/O for the line, and against the database for everything else."""
 
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from flask import Flask, current_app, g, request
+from flask import Flask, current_app, request
 from flask_jwt_extended import JWTManager, decode_token
 from flask_jwt_extended.exceptions import JWTDecodeError, JWTExtendedException
 from jwt import PyJWTError
 
+from api.access_tokens import AccessTokens, Identity, bearer_token, identity_of
+from api.exchange import Exchange, current_exchange
 from shared.db import Session
 from shared.domain.permissions import Actor, Role
 from shared.errors import GuichetError
 from shared.services import accounts
-from shared.services.tokens import ALGORITHM, AUDIENCE, ISSUER, read_access_token
+from shared.services.tokens import ALGORITHM, AUDIENCE, ISSUER
 from shared.settings import Settings
 
 # Hosts' clocks differ by a little; a token may look as if it came from the future by this much.
 _LEEWAY: Final = timedelta(seconds=5)
-# 4,000 tokens are some 3 MB; a check costs 15 µs, a look into the cache less than one.
-CACHED_TOKENS_MAX: Final = 4_000
 _EXTENSION: Final = "guichet-tokens"
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a valid access token says. Whether it was revoked is not known yet."""
-
-    user_id: int
-    role: str  # at the time of issue; only for display
-    family_id: str  # the log-in
-    expires_at: float  # seconds since the epoch
-
-    @property
-    def subjects(self) -> tuple[str, str]:
-        """What a revocation may name to end this token."""
-        return f"family:{self.family_id}", f"user:{self.user_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,35 +34,8 @@ class RefreshClaims:
     user_id: int
 
 
-class VerifiedTokens:
-    """Access tokens whose signature was checked by this process, at most `capacity`: the oldest leave."""
-
-    def __init__(self, capacity: int = CACHED_TOKENS_MAX) -> None:
-        self._capacity = capacity
-        self._identities: dict[str, Identity] = {}
-
-    def __len__(self) -> int:
-        return len(self._identities)
-
-    def find(self, token: str, now: float) -> Identity | None:
-        """The identity of a token seen before, unless it has expired at `now`."""
-        identity = self._identities.get(token)
-        if identity is not None and identity.expires_at <= now:
-            self._identities.pop(token, None)
-            return None
-        return identity
-
-    def add(self, token: str, identity: Identity) -> None:
-        """Remembers a token, forgetting the oldest when full. Safe in threads: single dict operations."""
-        while len(self._identities) >= self._capacity:
-            oldest = next(iter(self._identities), None)
-            if oldest is not None:
-                self._identities.pop(oldest, None)
-        self._identities[token] = identity
-
-
-def init_jwt(app: Flask, settings: Settings) -> None:
-    """Makes `app` check tokens as `shared/services/tokens.py` makes them."""
+def init_jwt(app: Flask, settings: Settings, tokens: AccessTokens) -> None:
+    """Makes `app` check tokens as `shared/services/tokens.py` makes them, and remember them in `tokens`."""
     app.config.update(
         JWT_SECRET_KEY=settings.secret_key,
         JWT_ALGORITHM=ALGORITHM,
@@ -100,18 +57,32 @@ def init_jwt(app: Flask, settings: Settings) -> None:
         return settings.secret_key
 
     JWTManager(app).decode_key_loader(find_key)
-    app.extensions[_EXTENSION] = VerifiedTokens()
+    app.extensions[_EXTENSION] = tokens
+    app.app_ctx_globals_class = Exchange
 
 
 def current_identity() -> Identity:
     """Whose access token the current request carries. No I/O; raises GuichetError `unauthenticated`."""
-    token = bearer_token()
-    verified: VerifiedTokens = current_app.extensions[_EXTENSION]
-    identity = verified.find(token, time.time())
+    return identify(current_exchange())
+
+
+def identify(exchange: Exchange) -> Identity:
+    """Whose access token a request carries; outside Flask only where `exchange.identity` is known. Raises GuichetError
+    `unauthenticated`.
+    """
+    if exchange.identity is None:
+        exchange.identity = _read_identity()
+    return exchange.identity
+
+
+def _read_identity() -> Identity:
+    tokens: AccessTokens = current_app.extensions[_EXTENSION]
+    identity = tokens.read(request.environ)
     if identity is None:
-        identity = _decode_access_token(token)
-        verified.add(token, identity)
-    g.user_id = identity.user_id  # for the access log
+        token = require_bearer_token()
+        # Nearly every token was minted here and is good: this one is not, or strange.
+        identity = identity_of(_decode(token, "access"))
+        tokens.add(token, identity)
     return identity
 
 
@@ -120,14 +91,19 @@ def require_actor(session: Session, *roles: Role) -> Actor:
 
     Raises GuichetError `unauthenticated` (also when revoked), `forbidden` when the role is none of `roles`.
     """
-    identity = current_identity()
+    actor = find_actor(session, current_identity())
+    if roles and actor.role not in roles:
+        raise GuichetError("forbidden")
+    return actor
+
+
+def find_actor(session: Session, identity: Identity) -> Actor:
+    """The same for an identity, whatever the role. One round trip; raises GuichetError `unauthenticated`."""
     actor = accounts.find_actor(
         session, user_id=identity.user_id, family_id=identity.family_id, subjects=identity.subjects
     )
     if actor is None:
         raise GuichetError("unauthenticated")
-    if roles and actor.role not in roles:
-        raise GuichetError("forbidden")
     return actor
 
 
@@ -136,13 +112,12 @@ def optional_actor(session: Session) -> Actor | None:
     return require_actor(session) if "Authorization" in request.headers else None
 
 
-def bearer_token() -> str:
+def require_bearer_token() -> str:
     """The token in the Authorization header; raises GuichetError `unauthenticated`."""
-    header: str = request.environ.get("HTTP_AUTHORIZATION", "")
-    scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    token = bearer_token(request.environ)
+    if token is None:
         raise GuichetError("unauthenticated")
-    return token.strip()
+    return token
 
 
 def decode_refresh_token(token: str) -> RefreshClaims:
@@ -150,20 +125,6 @@ def decode_refresh_token(token: str) -> RefreshClaims:
     claims = _decode(token, "refresh")
     try:
         return RefreshClaims(uuid.UUID(claims["jti"]), uuid.UUID(claims["fam"]), int(claims["sub"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise GuichetError("unauthenticated") from error
-
-
-def _decode_access_token(token: str) -> Identity:
-    secret: str = current_app.config["JWT_SECRET_KEY"]
-    # Nearly every token was minted here and is good; in an on-sale a process has seen few of them before.
-    return _identity_of(read_access_token(secret, token, time.time()) or _decode(token, "access"))
-
-
-def _identity_of(claims: Mapping[str, Any]) -> Identity:
-    try:
-        family_id = str(uuid.UUID(claims["fam"]))
-        return Identity(int(claims["sub"]), str(claims["role"]), family_id, float(claims["exp"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GuichetError("unauthenticated") from error
 

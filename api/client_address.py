@@ -1,27 +1,26 @@
 """The address of who asks, in one spelling."""
 
 import ipaddress
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
-
-from flask import request
+from typing import Any, Final
 
 UNKNOWN: Final = "unknown"
 _IPV6_PREFIX: Final = 64  # what one customer of a provider has at the least
 
 
-def client_address() -> str:
+def client_address(environ: Mapping[str, Any]) -> str:
     """Without a port, and IPv4 as IPv4; behind proxies ProxyFix has put it right. What is no address is `unknown`:
     everybody who has none is one client.
     """
-    return _in_one_spelling(request.remote_addr or "")
+    return _in_one_spelling(environ.get("REMOTE_ADDR") or "")
 
 
-def client_network() -> str:
+def client_network(environ: Mapping[str, Any]) -> str:
     """Whose requests and failures count together: the address, of IPv6 its network, out of which one customer takes
     2**64 addresses or more.
     """
-    return _network_of(client_address())
+    return _network_of(client_address(environ))
 
 
 @lru_cache(maxsize=4096)

@@ -5,10 +5,11 @@ have text of theirs in the answer, could read a secret beside it from the answer
 are not sent by browsers on their own.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
-from flask import Request, Response
+from flask import Response
 from werkzeug.http import parse_accept_header
 
 from api.responses import JsonResponse, compressed
@@ -18,16 +19,15 @@ BYTES_MIN: Final = 1_400
 _TOKENS: Final = "/api/auth/"
 
 
-def compress(response: Response, asked: Request) -> None:
+def compress(response: Response, environ: Mapping[str, Any], path: str) -> None:
     """Compresses the body of a GET's answer in place; its ETag becomes a weak one, as that of a 304 does whose
     body would have been compressed.
     """
-    environ = asked.environ
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):  # the booking path ends here
         return
     if response.status_code not in (200, 304) or not _is_worth_it(response):
         return
-    if "HTTP_COOKIE" in environ or asked.path.startswith(_TOKENS) or "Set-Cookie" in response.headers:
+    if "HTTP_COOKIE" in environ or path.startswith(_TOKENS) or "Set-Cookie" in response.headers:
         return
     headers = response.headers
     varies = headers.get("Vary")

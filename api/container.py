@@ -7,6 +7,7 @@ from flask import current_app
 from redis import Redis
 
 from api.access_log import AccessLog
+from api.access_tokens import AccessTokens
 from api.answer_cache import AnswerCache, Questions
 from api.change_stamps import ChangeStamps
 from api.impressions import ImpressionCounter
@@ -54,6 +55,7 @@ class Container:
     figures: SharedFigures
     line_figures: LineFigures
     access_log: AccessLog
+    tokens: AccessTokens
     console_redis: "Redis"  # of the console alone: whoever looks never takes the line's connections
 
     def start(self) -> None:
@@ -114,6 +116,7 @@ def make_container(settings: Settings) -> Container:
         figures=SharedFigures(settings.metrics_folder),
         line_figures=LineFigures(engine, redis, settings.partitions),
         access_log=AccessLog(enabled=settings.access_log),
+        tokens=AccessTokens(settings.secret_key),
         console_redis=make_redis(
             settings.redis_url,
             max_connections=CONSOLE_CONNECTIONS_MAX,

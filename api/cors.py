@@ -6,8 +6,9 @@ given, and no cookie.
 
 from typing import Final
 
-from flask import Flask, Response, request
+from werkzeug.datastructures import Headers
 
+from api.exchange import Exchange
 from shared.settings import ANY_ORIGIN, Settings
 
 _PATHS: Final = ("/api/", "/openapi.json", "/.well-known/")
@@ -23,27 +24,26 @@ _RESPONSE_HEADERS: Final = (
 _PREFLIGHT_SECONDS: Final = "7200"
 
 
-def init_cors(app: Flask, settings: Settings) -> None:
-    """Makes `app` answer browsers as the settings say; without origins it adds nothing at all."""
-    if not settings.cors_origins:
-        return
-    origins = frozenset(settings.cors_origins.split(","))
-    anyone = ANY_ORIGIN in origins
+class Cors:
+    """Answers browsers as the settings say; without origins it adds nothing at all."""
 
-    def allow(response: Response) -> Response:
-        if not request.path.startswith(_PATHS):
-            return response
-        response.vary.add("Origin")
-        origin = request.headers.get("Origin")
-        if origin is None or not (anyone or origin in origins):
-            return response
-        response.headers["Access-Control-Allow-Origin"] = origin
-        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
-            response.headers["Access-Control-Allow-Methods"] = response.headers.get("Allow", "")
-            response.headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
-            response.headers["Access-Control-Max-Age"] = _PREFLIGHT_SECONDS
+    def __init__(self, settings: Settings) -> None:
+        self._origins = frozenset(settings.cors_origins.split(",")) if settings.cors_origins else frozenset()
+
+    def allow(self, headers: dict[str, str] | Headers, exchange: Exchange) -> None:
+        """Adds what an answer has to say, to its headers."""
+        if not self._origins or not exchange.path.startswith(_PATHS):
+            return
+        varies = headers.get("Vary")
+        headers["Vary"] = "Origin" if varies is None else f"{varies}, Origin"
+        environ = exchange.environ
+        origin = environ.get("HTTP_ORIGIN")
+        if origin is None or not (ANY_ORIGIN in self._origins or origin in self._origins):
+            return
+        headers["Access-Control-Allow-Origin"] = origin
+        if environ["REQUEST_METHOD"] == "OPTIONS" and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ:
+            headers["Access-Control-Allow-Methods"] = headers.get("Allow", "")
+            headers["Access-Control-Allow-Headers"] = _REQUEST_HEADERS
+            headers["Access-Control-Max-Age"] = _PREFLIGHT_SECONDS
         else:
-            response.headers["Access-Control-Expose-Headers"] = _RESPONSE_HEADERS
-        return response
-
-    app.after_request(allow)
+            headers["Access-Control-Expose-Headers"] = _RESPONSE_HEADERS

@@ -18,13 +18,12 @@ REPLAYED: Final = {"Idempotency-Replayed": "true"}
 _KEPT_HEADERS: Final = ("Content-Type", "Location", "ETag", "Cache-Control", "Vary")
 
 
-def idempotency_key() -> str | None:
+def idempotency_key(environ: Mapping[str, Any]) -> str | None:
     """The request's key, bare or quoted (both spell the same key), or None.
 
     Raises GuichetError `bad_request` when it is empty, too long, or has characters other than printable
     ASCII.
     """
-    environ = request.environ
     raw: str | None = environ.get("HTTP_IDEMPOTENCY_KEY", environ.get("HTTP_X_IDEMPOTENCY_KEY"))
     if raw is None:
         return None
@@ -47,7 +46,7 @@ def answer_once(
     raises, and the transaction with the key is rolled back. Raises `idempotency_key_reused` for another kind
     or payload.
     """
-    key = idempotency_key()
+    key = idempotency_key(request.environ)
     if key is None:
         return make()
     owner = f"user:{actor.user_id}"

@@ -4,19 +4,18 @@ import hashlib
 import uuid
 from typing import Any, Final
 
-from flask import Response, g
-
-from api.auth import Identity
+from api.access_tokens import Identity
 from api.container import Container
+from api.exchange import Exchange
 from api.idempotency import REPLAYED, fingerprint_of, idempotency_key
-from api.line_responses import accept_unknown, accepted_response, await_status, decision_response, refusal
+from api.line_responses import accept_unknown, accepted_reply, await_status, decision_reply, refusal
 from api.prefer import preferred_wait
-from api.problems import refusal_response
+from api.problem_replies import refusal_reply
+from api.replies import Reply
 from api.responses import NO_STORE
 from shared.domain.permissions import ActingAs
 from shared.domain.requests import BOOK, CANCEL, RequestKind
 from shared.errors import GuichetError, UnavailableError
-from shared.ids import uuid7
 from shared.line.accept import Accepted, NewRequest, Refused
 from shared.line.doors import OPEN_DOOR, Door
 from shared.services.event_snapshots import EventSnapshot
@@ -26,13 +25,14 @@ UNKNOWN_EVENT: Final = Door(verdict="event_not_found")
 
 def submit_booking(
     container: Container,
+    exchange: Exchange,
     identity: Identity,
     *,
     event_id: int,
     tickets: int,
     waitlist: bool = False,
     default_wait: int = 0,
-) -> Response:
+) -> Reply:
     """A `book` request: the door's verdict from the snapshot, one script, then the 202 or the decision."""
     container.gate.installation()  # a closed gate says why; an open one costs nothing
     snapshot = container.snapshots.find(event_id)
@@ -49,22 +49,24 @@ def submit_booking(
     if waitlist:  # absent otherwise: keys of before there were waitlists stay good
         payload["waitlist"] = True
     request = new_request(
-        identity, kind=BOOK, event_id=event_id, payload=payload, tickets=tickets, waitlist=waitlist
+        exchange, identity, kind=BOOK, event_id=event_id, payload=payload, tickets=tickets, waitlist=waitlist
     )
-    return submit(container, request, door, snapshot, default_wait)
+    return submit(container, exchange, request, door, snapshot, default_wait)
 
 
 def submit_cancellation(
     container: Container,
+    exchange: Exchange,
     identity: Identity,
     *,
     event_id: int,
     booking_id: uuid.UUID,
     acting_as: ActingAs,
     default_wait: int,
-) -> Response:
+) -> Reply:
     """A `cancel` request, which no door keeps out."""
     request = new_request(
+        exchange,
         identity,
         kind=CANCEL,
         event_id=event_id,
@@ -74,10 +76,11 @@ def submit_cancellation(
     )
     snapshot = container.snapshots.find(event_id)
     door = OPEN_DOOR if snapshot is None else snapshot.open_door()
-    return submit(container, request, door, snapshot, default_wait)
+    return submit(container, exchange, request, door, snapshot, default_wait)
 
 
 def new_request(
+    exchange: Exchange,
     identity: Identity,
     *,
     kind: RequestKind,
@@ -90,9 +93,9 @@ def new_request(
     acting_as: ActingAs = "owner",
 ) -> NewRequest:
     """A request as the accept script wants it; `payload` is what a repetition with the same key must be equal in."""
-    key = idempotency_key()
+    key = idempotency_key(exchange.environ)
     return NewRequest(
-        job_id=g.pop("unused_id", None) or uuid7(),  # popped: no two requests have one id
+        job_id=exchange.take_id(),
         kind=kind,
         event_id=event_id,
         user_id=identity.user_id,
@@ -102,7 +105,7 @@ def new_request(
         offer_id=offer_id,
         waitlist=waitlist,
         acting_as=acting_as,
-        request_id=g.request_id,
+        request_id=exchange.request_id,
         key_hash="" if key is None else hashlib.sha256(key.encode()).hexdigest(),
         fingerprint="" if key is None else fingerprint_of(kind, payload).hex(),
     )
@@ -110,27 +113,29 @@ def new_request(
 
 def submit(
     container: Container,
+    exchange: Exchange,
     request: NewRequest,
     door: Door,
     snapshot: EventSnapshot | None,
     default_wait: int,
-) -> Response:
+) -> Reply:
     """One script, then the 202, the decision of an earlier request with the same key, the one that was waited for, or
     what the door or the line's limits refuse. Raises UnavailableError.
     """
-    wait_seconds, preferred = preferred_wait(default_wait)
+    wait_seconds, preferred = preferred_wait(exchange.environ, default_wait)
     try:
         answer = container.line.accept(request, door)
     except UnavailableError as error:
         if error.code == "accept_unknown":
-            g.job_id = request.job_id  # for the access log, here and below
+            exchange.job_id = request.job_id  # for the access log, here and below
             raise accept_unknown(request.job_id) from error
         raise
     if isinstance(answer, Refused):
         # What PostgreSQL had to be asked for in vain is not the line's alone, nor is a token that was revoked.
-        g.judged = snapshot is not None and answer.code != "unauthenticated"
-        return refusal_response(refusal(answer, snapshot, container))
-    g.job_id = answer.job_id
+        exchange.judged = snapshot is not None and answer.code != "unauthenticated"
+        refused = refusal(container, exchange, answer, snapshot)
+        return refusal_reply(exchange, refused, base_url=container.settings.base_url)
+    exchange.job_id = answer.job_id
     headers = dict(NO_STORE)
     replayed = not isinstance(answer, Accepted) and answer.job_id != request.job_id
     if replayed:
@@ -138,14 +143,14 @@ def submit(
     if preferred and wait_seconds:
         headers["Preference-Applied"] = f"wait={wait_seconds}"
     if isinstance(answer, Accepted) and not wait_seconds:
-        return accepted_response(container, request, answer, headers)
+        return accepted_reply(container, request, answer, headers)
     try:
         status = await_status(container, answer.job_id, None, wait_seconds)
     except GuichetError as error:
         # It stands in the line: whatever keeps us from following it, the answer must not say otherwise.
         if isinstance(answer, Accepted):
-            return accepted_response(container, request, answer, headers)
+            return accepted_reply(container, request, answer, headers)
         raise accept_unknown(answer.job_id) from error
     if status.is_decided:
         container.stamps.event_decided(status.event_id)
-    return decision_response(container, status, headers)
+    return decision_reply(container, exchange, status, headers)

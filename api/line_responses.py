@@ -3,11 +3,10 @@
 import uuid
 from typing import Any, Final
 
-from flask import Response
-
 from api.container import Container
-from api.problems import problem
-from api.responses import json_response
+from api.exchange import Exchange
+from api.problem_replies import problem_reply
+from api.replies import Reply, json_reply
 from api.schemas.requests import (
     accepted_document,
     eta_seconds,
@@ -58,9 +57,9 @@ def accept_unknown(job_id: uuid.UUID) -> UnavailableError:
     return UnavailableError("accept_unknown", job_id=str(job_id), links=links)
 
 
-def accepted_response(
+def accepted_reply(
     container: Container, request: NewRequest, accepted: Accepted, headers: dict[str, str]
-) -> Response:
+) -> Reply:
     """The 202 of a request that stands in the line."""
     pause = container.snapshots.pause
     eta = eta_seconds(accepted.ahead, accepted.rate, pause, utc_now())
@@ -75,35 +74,48 @@ def accepted_response(
     )
     headers["Location"] = document["links"]["status"]
     headers["Retry-After"] = retry_after(eta)
-    return json_response(document, status=202, headers=headers)
+    return json_reply(document, status=202, headers=headers)
 
 
-def decision_response(container: Container, status: RequestStatus, headers: dict[str, str]) -> Response:
+def decision_reply(
+    container: Container, exchange: Exchange, status: RequestStatus, headers: dict[str, str]
+) -> Reply:
     """The status document as the answer of who waited: 201, 200, a 409 problem, or 202 when still undecided."""
     document = read_document(container, status)
     outcome = document["status"]
     if not status.is_decided:
         headers["Location"] = document["links"]["status"]
         headers["Retry-After"] = retry_after(document["eta_seconds"])
-        return json_response(undecided_document(document), status=202, headers=headers)
+        return json_reply(undecided_document(document), status=202, headers=headers)
     if outcome in (REJECTED, FAILED):
         code = document["reason"]
         facts = {**document["facts"], **_links(way_to_wait(code, _find_event(container, status.event_id)))}
-        return problem(code, document["detail"], status=CONFLICT, headers=headers, **facts, job=document)
+        return problem_reply(
+            exchange,
+            code,
+            document["detail"],
+            base_url=container.settings.base_url,
+            status=CONFLICT,
+            headers=headers,
+            **facts,
+            job=document,
+        )
     if outcome == CONFIRMED:
         headers["Location"] = f"/api/bookings/{document['booking']['id']}"
-        return json_response(document, status=201, headers=headers)
-    return json_response(document, headers=headers)
+        return json_reply(document, status=201, headers=headers)
+    return json_reply(document, headers=headers)
 
 
-def refusal(refused: Refused, snapshot: EventSnapshot | None, container: Container) -> GuichetError:
+def refusal(
+    container: Container, exchange: Exchange, refused: Refused, snapshot: EventSnapshot | None
+) -> GuichetError:
     """What the door or a limit of the line says, with the facts behind it."""
     facts: dict[str, Any] = {}
     if refused.retry_after_seconds is not None:
         facts["retry_after_seconds"] = refused.retry_after_seconds
         if refused.code == "rate_limited":
             facts["policy"] = container.limits.booking.name
-            container.limits.booking_refused(refused.retry_after_seconds)
+            container.limits.booking_refused(exchange, refused.retry_after_seconds)
     if refused.scope is not None:
         facts["scope"] = refused.scope
     if refused.code == "too_many_undecided":

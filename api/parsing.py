@@ -88,16 +88,20 @@ def load_body(schema: Schema) -> dict[str, Any]:
     """
     asked = request_ctx.request  # `request` looks for itself at every mention
     raw = _read_body(asked)
-    if not raw:
-        return load_data(schema, {})
-    if asked.environ.get("CONTENT_TYPE") != "application/json" and asked.mimetype != "application/json":
+    if (
+        raw
+        and asked.environ.get("CONTENT_TYPE") != "application/json"
+        and asked.mimetype != "application/json"
+    ):
         raise UnsupportedMediaType
     if len(raw) > _KNOWN_BYTES_MAX:
         return _load(schema, raw)
     known = _KNOWN.get((schema, raw))
     if known is None:
         known = _load(schema, raw)  # raises what is wrong with it, and remembers nothing then
-        if len(_KNOWN) < _KNOWN_MAX and all(type(value) in _PLAIN for value in known.values()):
+        if all(type(value) in _PLAIN for value in known.values()):
+            if len(_KNOWN) >= _KNOWN_MAX:
+                _KNOWN.clear()  # whoever makes up new ones keeps nobody else's out for long
             _KNOWN[schema, raw] = known
     return dict(known)
 
@@ -107,36 +111,75 @@ def load_body(schema: Schema) -> dict[str, Any]:
 _KNOWN: Final[dict[tuple[Schema, bytes], dict[str, Any]]] = {}
 _KNOWN_MAX: Final = 256
 _KNOWN_BYTES_MAX: Final = 48
+_SMALL_DIGITS: Final = 2
 _PLAIN: Final = frozenset({int, bool, type(None)})
 
 
-def _read_body(asked: Request) -> bytes:
-    """The body; raises 413 and GuichetError `bad_request` as `load_body`. A small one whose length is said comes
-    from the server directly: werkzeug would lay two streams around it.
+def find_known(schema: Schema, raw: bytes) -> dict[str, Any] | None:
+    """What `load_body` gives for a body that it has checked before; None when it has not."""
+    known = _KNOWN.get((schema, raw))
+    return None if known is None else dict(known)
+
+
+def read_small_body(environ: dict[str, Any]) -> bytes | None:
+    """The body, if it is JSON of a few bytes whose length is said, or none at all; None for every other, of which
+    nothing has been read. From the server directly: werkzeug would lay two streams around it.
+
+    Raises GuichetError `bad_request` for a body that was cut off.
     """
-    environ = asked.environ
-    length = environ.get("CONTENT_LENGTH", "")
+    length = environ.get("CONTENT_LENGTH", "0")
+    if "HTTP_TRANSFER_ENCODING" in environ or not _is_small(length):
+        return None
+    if length == "0":
+        return b""
+    if environ.get("CONTENT_TYPE") != "application/json":
+        return None
     try:
-        if (
-            len(length) == 2
-            and length.isdigit()
-            and length.isascii()
-            and "HTTP_TRANSFER_ENCODING" not in environ
-        ):
-            raw: bytes = environ["wsgi.input"].read(int(length))
-        else:
-            raw = asked.get_data(cache=True)
+        raw: bytes = environ["wsgi.input"].read(int(length))
+    except (OSError, ParseException) as error:  # a client that has gone
+        raise _unreadable() from error
+    if len(raw) < int(length):
+        raise _cut_off()
+    return raw
+
+
+def _is_small(length: str) -> bool:
+    return (
+        len(length) <= _SMALL_DIGITS
+        and length.isascii()
+        and length.isdigit()
+        and int(length) <= _KNOWN_BYTES_MAX
+    )
+
+
+def _read_body(asked: Request) -> bytes:
+    """The body; raises 413 and GuichetError `bad_request` as `load_body`."""
+    raw = read_small_body(asked.environ)
+    if raw is not None:
+        return raw
+    try:
+        raw = asked.get_data(cache=True)
     except (OSError, ParseException) as error:  # chunks that are none, or a client that has gone
-        raise GuichetError("bad_request", "The body could not be read.") from error
+        raise _unreadable() from error
     if len(raw) > BODY_BYTES_MAX:
         raise RequestEntityTooLarge
     if len(raw) < (asked.content_length or 0):
-        raise GuichetError("bad_request", "The body is shorter than its Content-Length.")
+        raise _cut_off()
     return raw
+
+
+def _unreadable() -> GuichetError:
+    return GuichetError("bad_request", "The body could not be read.")
+
+
+def _cut_off() -> GuichetError:
+    return GuichetError("bad_request", "The body is shorter than its Content-Length.")
 
 
 def _load(schema: Schema, raw: bytes) -> dict[str, Any]:
     """What the text of a body says, checked against `schema`."""
+    if not raw:
+        return load_data(schema, {})
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:

@@ -12,12 +12,13 @@ import time
 from http import HTTPStatus
 from typing import Final
 
-from flask import g, request
+from flask import request
 from redis import Redis
 from redis.exceptions import RedisError
 
-from api.auth import current_identity
+from api.auth import identify
 from api.client_address import client_network
+from api.exchange import Exchange, current_exchange
 from api.token_buckets import BUCKETS_MAX, Quota, TokenBuckets
 from shared.errors import GuichetError, RefusedError, UnavailableError
 from shared.line.rates import RateExchange
@@ -61,44 +62,51 @@ class RateLimits:
 
     def check(self) -> None:
         """Before each request: raises RefusedError `rate_limited` when its client has used up its quota. No I/O."""
-        endpoint = request.endpoint
+        endpoint, exchange = request.endpoint, current_exchange()
         if endpoint in BOOKINGS:
-            if self._owing:
-                self._refuse_owing()
+            self.check_booking(exchange)
             return
         if endpoint in UNLIMITED or request.method == "OPTIONS":  # what a browser asks first says nothing
             return
         if endpoint in POLLS:
-            buckets, client = self.poll, client_key()
-        elif endpoint in EXPORTS:
-            buckets, client = self.export, client_key()
+            self.check_poll(exchange)
+            return
+        if endpoint in EXPORTS:
+            buckets, client = self.export, client_key(exchange)
         elif request.method == "POST" and (request.path.startswith("/api/auth/") or request.path == "/login"):
-            buckets, client = self.login, address_key()  # who signs in is nobody yet
+            buckets, client = self.login, address_key(exchange)  # who signs in is nobody yet
         else:
-            buckets, client = self.general, client_key()
-        verdict = buckets.take(client, time.monotonic())
-        quota = buckets.quota
-        g.answer_headers += quota.headers(verdict.remaining, verdict.seconds)
-        if not verdict.allowed:
-            raise RefusedError("rate_limited", retry_after_seconds=verdict.seconds, policy=quota.name)
+            buckets, client = self.general, client_key(exchange)
+        _take(exchange, buckets, client)
 
-    def charge_stray(self, status: int) -> None:
+    def check_booking(self, exchange: Exchange) -> None:
+        """Before a booking: raises RefusedError `rate_limited` for who owes. The script does the rest."""
+        if self._owing:
+            self._refuse_owing(exchange)
+
+    def check_poll(self, exchange: Exchange) -> None:
+        """Before a poll or a stream: raises as `check`."""
+        _take(exchange, self.poll, client_key(exchange))
+
+    def charge_stray(self, exchange: Exchange, endpoint: str | None, status: int) -> None:
         """After an answer that is an error: a booking request that the line has not judged counts in the general
         tier, though it was not asked before. Whoever has used that up by them waits with bookings too.
 
-        `g.judged` is what api/line_requests.py knows of it: False also for an event that PostgreSQL had to be
+        `exchange.judged` is what api/line_requests.py knows of it: False also for an event that PostgreSQL had to be
         asked for in vain.
         """
-        if request.endpoint not in BOOKINGS or g.get("judged", status not in _STRAY):
+        if endpoint not in BOOKINGS:
             return
-        client, now = _debtor(status), time.monotonic()
+        if exchange.judged or (exchange.judged is None and status not in _STRAY):
+            return
+        client, now = _debtor(exchange, status), time.monotonic()
         seconds = self.general.charge(client, now)
         if seconds > 0 and (client in self._owing or len(self._owing) < BUCKETS_MAX):
             self._owing[client] = now + seconds
 
-    def booking_refused(self, retry_after_seconds: int) -> None:
+    def booking_refused(self, exchange: Exchange, retry_after_seconds: int) -> None:
         """What the answer to this request says about the booking tier, which the accept script has judged."""
-        g.answer_headers += self.booking.headers(0, retry_after_seconds)
+        exchange.answer_headers += self.booking.headers(0, retry_after_seconds)
 
     def start(self) -> None:
         """Starts to exchange counts; after the fork."""
@@ -138,12 +146,12 @@ class RateLimits:
             self._thread.join(timeout=5)
         self._exchange.close()
 
-    def _refuse_owing(self) -> None:
+    def _refuse_owing(self, exchange: Exchange) -> None:
         """Raises RefusedError `rate_limited` for who owes: the user or the log-in, or else the address."""
         try:
-            clients: tuple[str, ...] = current_identity().subjects
+            clients: tuple[str, ...] = identify(exchange).subjects
         except GuichetError:
-            clients = (address_key(),)
+            clients = (address_key(exchange),)
         now = time.monotonic()
         for client in clients:
             until = self._owing.get(client)
@@ -153,7 +161,7 @@ class RateLimits:
                 self._owing.pop(client, None)
                 continue
             seconds, quota = math.ceil(until - now), self.general.quota
-            g.answer_headers += quota.headers(0, seconds)
+            exchange.answer_headers += quota.headers(0, seconds)
             raise RefusedError("rate_limited", retry_after_seconds=seconds, policy=quota.name)
 
     def _run(self) -> None:
@@ -164,27 +172,34 @@ class RateLimits:
                 log.exception("rate limits could not be exchanged")
 
 
-def client_key() -> str:
+def _take(exchange: Exchange, buckets: TokenBuckets, client: str) -> None:
+    verdict, quota = buckets.take(client, time.monotonic()), buckets.quota
+    exchange.answer_headers += quota.headers(verdict.remaining, verdict.seconds)
+    if not verdict.allowed:
+        raise RefusedError("rate_limited", retry_after_seconds=verdict.seconds, policy=quota.name)
+
+
+def client_key(exchange: Exchange) -> str:
     """Whose request this is: the user's with a valid token, which is not asked for here, else the address'."""
-    if "Authorization" in request.headers:
+    if "HTTP_AUTHORIZATION" in exchange.environ:
         try:
-            return f"user:{current_identity().user_id}"
+            return f"user:{identify(exchange).user_id}"
         except GuichetError:
             pass
-    return address_key()
+    return address_key(exchange)
 
 
-def _debtor(status: int) -> str:
+def _debtor(exchange: Exchange, status: int) -> str:
     """Who pays for a stray booking. For a token that was revoked its log-in, not its user: somebody else may
     have found it.
     """
     try:
-        family, user = current_identity().subjects
+        family, user = identify(exchange).subjects
     except GuichetError:
-        return address_key()
+        return address_key(exchange)
     return family if status == HTTPStatus.UNAUTHORIZED else user
 
 
-def address_key() -> str:
+def address_key(exchange: Exchange) -> str:
     """The client's address, or its network; one key for everybody who has none."""
-    return f"address:{client_network()}"
+    return f"address:{client_network(exchange.environ)}"

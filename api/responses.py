@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Of every answer that is about one person.
 NO_STORE: Final = {"Cache-Control": "no-store"}
 
-_OF_A_BODY: Final = frozenset({"Content-Type", "Content-Length", "Content-Encoding"})
+OF_A_BODY: Final = frozenset({"Content-Type", "Content-Length", "Content-Encoding"})
 _GZIP_LEVEL: Final = 6
 _OVERHEAD_BYTES: Final = 1_000
 
@@ -35,7 +35,7 @@ class JsonResponse(Response):
         """The headers themselves; those of a 304 without what speaks of a body."""
         if self.status_code != 304:
             return self.headers
-        return Headers([(name, value) for name, value in self.headers if name not in _OF_A_BODY])
+        return Headers([(name, value) for name, value in self.headers if name not in OF_A_BODY])
 
     def not_modified(self) -> Response:
         """Becomes a 304 without a body."""

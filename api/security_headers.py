@@ -1,10 +1,11 @@
 """What every answer tells browsers: this is data, to be run, framed, embedded and guessed about by nobody."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from flask import Request, Response
+from flask import Response
 
+from api.exchange import Exchange
 from api.responses import JsonResponse
 from shared.settings import Settings
 
@@ -20,15 +21,22 @@ ALWAYS: Final = (
 )
 # A year. Not for subdomains: they may be somebody else's.
 BEHIND_TLS: Final = ("Strict-Transport-Security", "max-age=31536000")
+_SECURE: Final = (*ALWAYS, BEHIND_TLS)
 
 
-def make_adder(settings: Settings) -> Callable[[Response, Request, list[tuple[str, str]]], None]:
-    """What adds these headers to a response, where it has none of its own, and those that are given."""
-    tls_everywhere = settings.base_url.startswith("https://")
-    secure = (*ALWAYS, BEHIND_TLS)
+class SecurityHeaders:
+    """These headers, and the one for answers that left through TLS."""
 
-    def add(response: Response, asked: Request, others: list[tuple[str, str]]) -> None:
-        headers = secure if tls_everywhere or asked.is_secure else ALWAYS
+    def __init__(self, settings: Settings) -> None:
+        self._tls_everywhere = settings.base_url.startswith("https://")
+
+    def of(self, environ: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        """Those of the answer to a request."""
+        return _SECURE if self._tls_everywhere or environ["wsgi.url_scheme"] == "https" else ALWAYS
+
+    def add(self, response: Response, exchange: Exchange) -> None:
+        """Adds them to a response, where it has none of its own, and those that every answer gets."""
+        headers, others = self.of(exchange.environ), exchange.answer_headers
         if isinstance(response, JsonResponse):
             # it has none of them; looking would cost four times as much
             response.headers.extend((*others, *headers))
@@ -36,5 +44,3 @@ def make_adder(settings: Settings) -> Callable[[Response, Request, list[tuple[st
             response.headers.extend(others)
             for name, value in headers:
                 response.headers.setdefault(name, value)
-
-    return add

@@ -2,11 +2,12 @@
 
 from typing import Any, Final
 
-from flask import Response
-
-from api.auth import Identity, require_actor
+from api.access_tokens import Identity
+from api.auth import require_actor
 from api.container import Container
+from api.exchange import Exchange
 from api.line_requests import UNKNOWN_EVENT, new_request, submit
+from api.replies import Reply
 from shared.db import transaction
 from shared.domain.requests import JOIN_WAITLIST, LEAVE_WAITLIST, RequestKind
 from shared.errors import RefusedError
@@ -15,11 +16,14 @@ from shared.services.waitlist import may_have_place
 WAIT_DEFAULT_SECONDS: Final = 5
 
 
-def submit_join(container: Container, identity: Identity, *, event_id: int, tickets: int) -> Response:
+def submit_join(
+    container: Container, exchange: Exchange, identity: Identity, *, event_id: int, tickets: int
+) -> Reply:
     """A `join_waitlist` request: refused at the door for what no turn in the line could change."""
     container.gate.installation()  # a closed gate says why
     snapshot = container.snapshots.find(event_id)
     request = new_request(
+        exchange,
         identity,
         kind=JOIN_WAITLIST,
         event_id=event_id,
@@ -27,15 +31,17 @@ def submit_join(container: Container, identity: Identity, *, event_id: int, tick
         tickets=tickets,
     )
     door = UNKNOWN_EVENT if snapshot is None else snapshot.waitlist_door(tickets=tickets)
-    return submit(container, request, door, snapshot, WAIT_DEFAULT_SECONDS)
+    return submit(container, exchange, request, door, snapshot, WAIT_DEFAULT_SECONDS)
 
 
-def submit_leave(container: Container, identity: Identity, *, event_id: int) -> Response:
+def submit_leave(container: Container, exchange: Exchange, identity: Identity, *, event_id: int) -> Reply:
     """A `leave_waitlist` request, kept out where there is no event to be seen, or surely nothing to leave: a request to
     join may stand before it, so what is in doubt is known when its turn comes.
     """
     snapshot = container.snapshots.find(event_id)
-    request = new_request(identity, kind=LEAVE_WAITLIST, event_id=event_id, payload={"event_id": event_id})
+    request = new_request(
+        exchange, identity, kind=LEAVE_WAITLIST, event_id=event_id, payload={"event_id": event_id}
+    )
     door = UNKNOWN_EVENT if snapshot is None else snapshot.leave_door()
     knows_answer = request.key_hash != ""  # or may: a repeated request is answered as it was
     if (
@@ -46,17 +52,22 @@ def submit_leave(container: Container, identity: Identity, *, event_id: int) -> 
         with transaction(container.engine) as session:
             require_actor(session)  # the line, which knows what is revoked, was not asked
         raise RefusedError("not_waiting")
-    return submit(container, request, door, snapshot, WAIT_DEFAULT_SECONDS)
+    return submit(container, exchange, request, door, snapshot, WAIT_DEFAULT_SECONDS)
 
 
 def submit_offer_answer(
-    container: Container, identity: Identity, *, kind: RequestKind, offer: dict[str, Any]
-) -> Response:
+    container: Container, exchange: Exchange, identity: Identity, *, kind: RequestKind, offer: dict[str, Any]
+) -> Reply:
     """An `accept_offer` or `decline_offer` request, which no door keeps out: the tickets are held."""
     event_id = offer["event_id"]
     snapshot = container.snapshots.find(event_id)
     request = new_request(
-        identity, kind=kind, event_id=event_id, payload={"offer_id": offer["id"]}, offer_id=offer["id"]
+        exchange,
+        identity,
+        kind=kind,
+        event_id=event_id,
+        payload={"offer_id": offer["id"]},
+        offer_id=offer["id"],
     )
     door = UNKNOWN_EVENT if snapshot is None else snapshot.open_door()
-    return submit(container, request, door, snapshot, WAIT_DEFAULT_SECONDS)
+    return submit(container, exchange, request, door, snapshot, WAIT_DEFAULT_SECONDS)

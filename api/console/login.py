@@ -119,7 +119,7 @@ def _sign_in(data: dict[str, Any], wanted: str) -> Response:
     container = get_container()
     with transaction(container.engine) as session:
         attempt = credentials.begin_log_in(
-            session, email=data["email"], address=client_network(), settings=container.settings
+            session, email=data["email"], address=client_network(request.environ), settings=container.settings
         )
     check = container.passwords.check(data["password"], attempt.password_hash)
     with transaction(container.engine) as session:
@@ -130,7 +130,10 @@ def _sign_in(data: dict[str, Any], wanted: str) -> Response:
     if before is not None:  # one browser, one session
         with transaction(container.engine) as session:
             console_sessions.end(session, user_id=before.user_id, family_id=before.family_id)
-    log.info("signed in to the console", extra={"user_id": attempt.user_id, "address": client_address()})
+    log.info(
+        "signed in to the console",
+        extra={"user_id": attempt.user_id, "address": client_address(request.environ)},
+    )
     response = see_other(wanted)
     sessions.set_session(response, user_id=attempt.user_id, family_id=family_id)
     sessions.forget(response, FORM_COOKIE)

@@ -20,7 +20,7 @@ from api.console.pages import (
 from api.console.rules import CHANGES, STATIC, Call, find_call
 from api.console.sessions import ConsoleSession
 from api.container import get_container
-from api.problems import problem
+from api.error_handlers import problem_response
 from shared.db import transaction
 from shared.domain.partitions import queue_name
 from shared.errors import GuichetError, NotFoundError, UnavailableError
@@ -44,7 +44,9 @@ def require_session() -> Response | None:
         return None
     if request.method in ("GET", "HEAD") and wants_page():
         return see_other(f"/login?next={find_next(request.path)}")
-    return problem("console_session_required", headers={"WWW-Authenticate": 'Cookie realm="guichet console"'})
+    return problem_response(
+        "console_session_required", headers={"WWW-Authenticate": 'Cookie realm="guichet console"'}
+    )
 
 
 @blueprint.get("/console.js")

@@ -3,9 +3,9 @@
 from http import HTTPStatus
 from typing import Final
 
-from flask import Blueprint, Response, g
+from flask import Blueprint, Response, g, request
 
-from api.auth import bearer_token, decode_refresh_token, require_actor
+from api.auth import decode_refresh_token, require_actor, require_bearer_token
 from api.client_address import client_network
 from api.container import get_container
 from api.contract import Answer, describe
@@ -74,7 +74,7 @@ def log_in() -> Response:
     settings = container.settings
     with transaction(container.engine) as session:
         attempt = credentials.begin_log_in(
-            session, email=data["email"], address=client_network(), settings=settings
+            session, email=data["email"], address=client_network(request.environ), settings=settings
         )
     check = container.passwords.check(data["password"], attempt.password_hash)
     with transaction(container.engine) as session:
@@ -98,7 +98,7 @@ def refresh() -> Response:
     A refresh token that is used twice ends its log-in.
     """
     data = load_body(RefreshSchema())
-    claims = decode_refresh_token(data.get("refresh_token") or bearer_token())
+    claims = decode_refresh_token(data.get("refresh_token") or require_bearer_token())
     container = get_container()
     with transaction(container.engine) as session:
         rotation = token_families.rotate(
@@ -230,7 +230,10 @@ def _begin_confirmation() -> tuple[Actor, Attempt]:
     with transaction(container.engine) as session:
         actor = require_actor(session)
         attempt = credentials.begin_confirmation(
-            session, user_id=actor.user_id, address=client_network(), settings=container.settings
+            session,
+            user_id=actor.user_id,
+            address=client_network(request.environ),
+            settings=container.settings,
         )
     return actor, attempt
 

@@ -3,12 +3,13 @@
 import uuid
 from typing import Any, Final
 
-from flask import Blueprint, Response, g
+from flask import Blueprint, Response, g, request
 
 from api.auth import current_identity, require_actor
 from api.container import get_container
 from api.contract import Answer, describe
 from api.event_access import get_readable_event
+from api.exchange import current_exchange
 from api.idempotency import idempotency_key
 from api.line_answers import (
     BOOKING_ANSWERS,
@@ -20,6 +21,7 @@ from api.line_answers import (
 from api.line_requests import submit_booking, submit_cancellation
 from api.paging import list_document, page_request
 from api.parsing import load_body, load_query
+from api.replies import as_response
 from api.responses import NO_STORE, json_response
 from api.schemas.bookings import (
     BOOKING_SORTS,
@@ -40,8 +42,8 @@ blueprint = Blueprint("bookings", __name__)
 
 WAIT_DEFAULT_SECONDS: Final = 5
 
-_BOOK: Final = BookSchema()
-_BOOK_EVENT: Final = BookEventSchema()
+BOOK: Final = BookSchema()
+BOOK_EVENT: Final = BookEventSchema()
 _EMPTY: Final = EmptySchema()
 _LIST: Final = BookingListSchema()
 
@@ -64,8 +66,10 @@ _BOOKING_PATH: Final = {"booking_id": "The booking's id."}
 def book(event_id: int) -> Response:
     """Stands in line for tickets of the event in the address."""
     identity = current_identity()
-    body = load_body(_BOOK)
-    return submit_booking(get_container(), identity, event_id=event_id, **body)
+    body = load_body(BOOK)
+    return as_response(
+        submit_booking(get_container(), current_exchange(), identity, event_id=event_id, **body)
+    )
 
 
 @blueprint.post("/bookings")
@@ -80,8 +84,8 @@ def book(event_id: int) -> Response:
 def book_event() -> Response:
     """Stands in line for tickets of the event in the body."""
     identity = current_identity()
-    body = load_body(_BOOK_EVENT)
-    return submit_booking(get_container(), identity, **body)
+    body = load_body(BOOK_EVENT)
+    return as_response(submit_booking(get_container(), current_exchange(), identity, **body))
 
 
 @blueprint.post("/events/<int:event_id>/register")
@@ -98,10 +102,16 @@ def book_event() -> Response:
 def register(event_id: int) -> Response:
     """Books, and waits five seconds for the decision unless the client prefers otherwise."""
     identity = current_identity()
-    body = load_body(_BOOK)
-    return submit_booking(
-        get_container(), identity, event_id=event_id, **body, default_wait=WAIT_DEFAULT_SECONDS
+    body = load_body(BOOK)
+    reply = submit_booking(
+        get_container(),
+        current_exchange(),
+        identity,
+        event_id=event_id,
+        **body,
+        default_wait=WAIT_DEFAULT_SECONDS,
     )
+    return as_response(reply)
 
 
 @blueprint.post("/events/<int:event_id>/cancel")
@@ -129,8 +139,9 @@ def cancel_registration(event_id: int) -> Response:
         booking = find_last_booking(session, event_id=event_id, user_id=actor.user_id)
     if booking is None:
         raise NotFoundError("booking_not_found")
-    return submit_cancellation(
+    reply = submit_cancellation(
         container,
+        current_exchange(),
         identity,
         event_id=event_id,
         booking_id=booking["id"],
@@ -140,6 +151,7 @@ def cancel_registration(event_id: int) -> Response:
         or "owner",
         default_wait=WAIT_DEFAULT_SECONDS,
     )
+    return as_response(reply)
 
 
 @blueprint.get("/bookings")
@@ -217,7 +229,7 @@ def cancel(booking_id: uuid.UUID) -> Response:
     """Cancels a booking, through the line, and waits five seconds unless the client prefers otherwise."""
     identity = current_identity()
     load_body(_EMPTY)
-    key = idempotency_key()  # one that is none is refused before anything is written
+    key = idempotency_key(request.environ)  # one that is none is refused before anything is written
     container = get_container()
     with transaction(container.engine) as session:
         actor = require_actor(session)
@@ -234,14 +246,16 @@ def cancel(booking_id: uuid.UUID) -> Response:
             )
     if booking["status"] == "cancelled" and key is None:
         raise RefusedError("already_cancelled", booking=booking_document(booking))
-    return submit_cancellation(
+    reply = submit_cancellation(
         container,
+        current_exchange(),
         identity,
         event_id=booking["event_id"],
         booking_id=booking_id,
         acting_as=acting_as,
         default_wait=WAIT_DEFAULT_SECONDS,
     )
+    return as_response(reply)
 
 
 def _reachable(booking: dict[str, Any] | None, actor: Actor) -> tuple[dict[str, Any], Any]:

@@ -6,7 +6,7 @@ from typing import Final
 
 from flask import Blueprint, Response, request
 
-from api.auth import bearer_token
+from api.auth import require_bearer_token
 from api.container import get_container
 from api.contract import Answer, describe
 from api.responses import NO_STORE
@@ -61,7 +61,7 @@ def metrics() -> Response:
 
 def _refuse_strangers(token: str) -> None:
     if token:
-        if not hmac.compare_digest(bearer_token().encode(), token.encode()):
+        if not hmac.compare_digest(require_bearer_token().encode(), token.encode()):
             raise GuichetError("unauthenticated")
         return
     if any(name in request.headers for name in _FORWARDED) or not _is_near(request.remote_addr or ""):

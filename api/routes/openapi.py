@@ -1,6 +1,6 @@
 """`/openapi.json`: the contract for programs."""
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, request
 
 from api.caching import PUBLIC, is_known
 from api.contract import JSON, Answer, describe
@@ -26,4 +26,4 @@ def show() -> Response:
     published = published_document(current_app)
     headers = {"Cache-Control": PUBLIC, "ETag": f'"{published.etag}"', "Content-Type": JSON}
     response = JsonResponse(published.body, headers=headers)
-    return response.not_modified() if is_known(published.etag) else response
+    return response.not_modified() if is_known(published.etag, request.environ) else response

@@ -1,24 +1,25 @@
 """Following a request: list, poll, long-poll, stream, and leaving the line."""
 
-import hashlib
 import time
 import uuid
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from flask import Blueprint, Response, request
 
-from api.auth import Identity, current_identity, require_actor
-from api.caching import is_known
+from api.auth import current_identity, require_actor
 from api.container import Container, get_container
 from api.contract import Answer, describe
+from api.exchange import current_exchange
 from api.line_answers import UNDECIDED_EXAMPLE
-from api.line_responses import await_status, read_document
+from api.line_responses import read_document
 from api.parsing import load_query
-from api.responses import NO_STORE, JsonResponse, json_response
+from api.replies import as_response
+from api.responses import NO_STORE, json_response
 from api.schemas.request_documents import RequestStatusDocument, RequestStatusListDocument
 from api.schemas.requests import RequestListSchema, StreamSchema, WaitSchema, retry_after
+from api.status_replies import get_own_status, status_reply
 from api.stream_tokens import is_valid_stream_token
 from shared.db import transaction
 from shared.domain.requests import LIMITED_KINDS
@@ -98,13 +99,8 @@ def poll(job_id: uuid.UUID) -> Response:
     """Shows where a request stands; with `wait`, when there is a decision or the time is over."""
     identity = current_identity()
     seconds = load_query(_WAIT)["wait"] if request.args else 0
-    container = get_container()
-    status = _get_own(container, job_id, identity)
-    if seconds and not status.is_decided:
-        status = await_status(container, job_id, identity.subjects, seconds)
-    if status.is_decided:
-        container.stamps.event_decided(status.event_id)
-    return _document_response(read_document(container, status))
+    reply = status_reply(get_container(), current_exchange(), identity, job_id, wait_seconds=seconds)
+    return as_response(reply)
 
 
 @blueprint.get("/bookings/status/<uuid:job_id>/stream")
@@ -137,7 +133,7 @@ def stream(job_id: uuid.UUID) -> Response:
     if token is None:
         identity = current_identity()
         subjects = identity.subjects
-        status = _get_own(container, job_id, identity)
+        status = get_own_status(container, identity, job_id)
     elif is_valid_stream_token(container.settings.secret_key, job_id, token):
         status = container.statuses.get(job_id, None)
     else:
@@ -187,32 +183,6 @@ def withdraw(job_id: uuid.UUID) -> Response:
             return json_response(document, status=202, headers=headers)
         status = container.statuses.get(job_id, identity.subjects)
     raise RefusedError("already_decided", job=read_document(container, status))
-
-
-def _get_own(container: Container, job_id: uuid.UUID, identity: Identity) -> RequestStatus:
-    """The status of a request that is the caller's; an admin may see any. Somebody else's is not there."""
-    status = container.statuses.get(job_id, identity.subjects)
-    if status.user_id != identity.user_id:
-        with transaction(container.engine) as session:
-            is_admin = require_actor(session).is_admin
-        if not is_admin:
-            raise NotFoundError("job_not_found")
-    return status
-
-
-def _document_response(document: dict[str, Any]) -> Response:
-    """The document with an ETag of what changes by itself, not of the stream token, which is always new."""
-    links = document.pop("links")
-    essence = orjson.dumps(document)
-    etag = hashlib.blake2b(essence, digest_size=12).hexdigest()
-    headers = {
-        "Cache-Control": "private, no-cache",
-        "Vary": "Authorization",
-        "ETag": f'"{etag}"',
-        "Content-Type": "application/json",
-    }
-    response = JsonResponse(essence[:-1] + b',"links":' + orjson.dumps(links) + b"}", headers=headers)
-    return response.not_modified() if is_known(etag) else response
 
 
 def _events(

@@ -3,11 +3,12 @@
 import uuid
 from typing import Any, Final
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from api.auth import current_identity, require_actor
 from api.container import get_container
 from api.contract import Answer, describe
+from api.exchange import current_exchange
 from api.idempotency import idempotency_key
 from api.line_answers import (
     ACCEPT_ANSWERS,
@@ -22,6 +23,7 @@ from api.line_answers import (
 )
 from api.paging import list_document, page_request
 from api.parsing import load_body, load_query
+from api.replies import as_response
 from api.responses import NO_STORE, json_response
 from api.schemas.requests import EmptySchema
 from api.schemas.waitlist import (
@@ -84,7 +86,8 @@ def join_waitlist() -> Response:
     prefers otherwise.
     """
     identity = current_identity()
-    return submit_join(get_container(), identity, **load_body(_JOIN))
+    body = load_body(_JOIN)
+    return as_response(submit_join(get_container(), current_exchange(), identity, **body))
 
 
 @blueprint.delete("/waitlist/<int:event_id>")
@@ -102,7 +105,7 @@ def leave_waitlist(event_id: int) -> Response:
     """Gives up the caller's place, and the open offer if there is one; waits like joining."""
     identity = current_identity()
     load_body(_EMPTY)
-    return submit_leave(get_container(), identity, event_id=event_id)
+    return as_response(submit_leave(get_container(), current_exchange(), identity, event_id=event_id))
 
 
 @blueprint.post("/waitlist/offers/<uuid:offer_id>/accept")
@@ -147,6 +150,6 @@ def _answer_offer(kind: RequestKind, offer_id: uuid.UUID) -> Response:
         offer: dict[str, Any] | None = find_offer(session, offer_id)
     if offer is None or offer["user_id"] != actor.user_id:
         raise NotFoundError("offer_not_found")
-    if offer["status"] != OPEN and idempotency_key() is None:
+    if offer["status"] != OPEN and idempotency_key(request.environ) is None:
         raise RefusedError("offer_ended", offer_id=str(offer_id), offer_status=offer["status"])
-    return submit_offer_answer(container, identity, kind=kind, offer=offer)
+    return as_response(submit_offer_answer(container, current_exchange(), identity, kind=kind, offer=offer))

@@ -10,9 +10,8 @@ import jwt
 import pytest
 from flask import Flask
 
+from api.access_tokens import AccessTokens, Identity
 from api.auth import (
-    Identity,
-    VerifiedTokens,
     current_identity,
     decode_refresh_token,
     init_jwt,
@@ -29,7 +28,7 @@ FAMILY = uuid.uuid4()
 @pytest.fixture
 def app() -> Flask:
     app = Flask(__name__)
-    init_jwt(app, Settings(env="test", secret_key=SECRET))
+    init_jwt(app, Settings(env="test", secret_key=SECRET), AccessTokens(SECRET))
     return app
 
 
@@ -115,8 +114,8 @@ class TestCurrentIdentity:
         token = access_token(lifetime_seconds=900)
         identify(app, token)
         later = time.time() + timedelta(seconds=901).total_seconds()
-        monkeypatch.setattr("api.auth.time.time", lambda: later)
-        verified: VerifiedTokens = app.extensions["guichet-tokens"]
+        monkeypatch.setattr("api.access_tokens.time.time", lambda: later)
+        verified: AccessTokens = app.extensions["guichet-tokens"]
         assert verified.find(token, later) is None
         assert len(verified) == 0
 
@@ -141,9 +140,9 @@ class TestRefreshToken:
             decode_refresh_token(token)
 
 
-class TestVerifiedTokens:
+class TestAccessTokens:
     def test_keeps_at_most_its_capacity_and_forgets_the_oldest(self) -> None:
-        verified = VerifiedTokens(capacity=3)
+        verified = AccessTokens(SECRET, capacity=3)
         identities = {name: Identity(number, "attendee", "f", 100.0) for number, name in enumerate("abcd")}
         for name, identity in identities.items():
             verified.add(name, identity)

@@ -1,14 +1,14 @@
 """`Prefer: wait=N`, as RFC 7240 has it."""
 
 import pytest
-from flask import Flask
+from werkzeug.test import EnvironBuilder
 
 from api.prefer import preferred_wait
 
 
 def read(*headers: str, default: int = 5):
-    with Flask("test").test_request_context(headers=[("Prefer", value) for value in headers]):
-        return preferred_wait(default)
+    environ = EnvironBuilder(headers=[("Prefer", value) for value in headers]).get_environ()
+    return preferred_wait(environ, default)
 
 
 class TestPreferredWait:
