@@ -17,6 +17,7 @@ from api.container import Container, make_container
 from api.cors import Cors
 from api.error_handlers import register_error_handlers
 from api.exchange import current_exchange
+from api.express import ExpressLane
 from api.hosts import read_host
 from api.parsing import BODY_BYTES_MAX
 from api.rate_limits import RateLimits
@@ -93,6 +94,7 @@ def create_app(settings: Settings) -> Flask:
     for blueprint in API_ROUTES:
         app.register_blueprint(blueprint, url_prefix="/api")
     init_console(app)
+    app.wsgi_app = ExpressLane(app, container, app.wsgi_app)  # type: ignore[method-assign]
     if settings.trusted_proxy_hops:
         # The exact number of proxies: one too many, and X-Forwarded-For chooses whose limit counts.
         hops = settings.trusted_proxy_hops
