@@ -14,6 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
+import hiredis
 from redis import BlockingConnectionPool, Redis
 from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
@@ -166,8 +167,9 @@ class ScriptRunner:
         replies: list[Any] = []
         digest = _script(name)[1]
         try:
-            commands = [("EVALSHA", digest, len(keys), *keys, *arguments) for keys, arguments in runs]
-            connection.send_packed_command([b"".join(connection.pack_commands(commands))])
+            _send(
+                connection, *(("EVALSHA", digest, len(keys), *keys, *arguments) for keys, arguments in runs)
+            )
             for _ in runs:  # what was read before it broke counts
                 replies.append(_read(connection))  # noqa: PERF401
         except (redis_errors.RedisError, OSError) as error:
@@ -207,7 +209,7 @@ class ScriptRunner:
         except NoConnectionError as error:
             raise LineUnavailableError(f"{error}.".capitalize()) from error
         try:
-            connection.send_command(*command)
+            _send(connection, command)
             answer = connection.read_response()
         except redis_errors.ResponseError as error:  # an answer like any other: read to its end
             self._connections.release(connection)
@@ -249,7 +251,7 @@ class Conversation:
             _make_room(self._connection)
         started = time.perf_counter()
         try:
-            self._connection.send_command("EVALSHA", _script(name)[1], len(keys), *keys, *arguments)
+            _send(self._connection, ("EVALSHA", _script(name)[1], len(keys), *keys, *arguments))
         except (redis_errors.RedisError, OSError) as error:
             self._break()
             raise AnswerUnknownError from error
@@ -299,6 +301,14 @@ def _make_room(connection: Any) -> None:  # noqa: ANN401 - redis-py's connection
     channel = getattr(connection, "_sock", None)
     if channel is not None and channel.family == socket.AF_UNIX:  # TCP makes room by itself
         channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
+
+
+def _send(connection: Any, *commands: tuple[Argument, ...]) -> None:  # noqa: ANN401 - redis-py's
+    """Sends commands in one piece. Packed by hiredis itself: redis-py would look at each argument first, which costs
+    as much again.
+    """
+    packed = [hiredis.pack_command(command) for command in commands]  # type: ignore[arg-type] # its stub: one argument
+    connection.send_packed_command([b"".join(packed)])
 
 
 def _read(connection: Any) -> Any:  # noqa: ANN401 - a reply

@@ -322,6 +322,19 @@ class TestWhatIsUnusual:
             assert (answer.status_code, answer.json["tickets"]) == (202, 4)
         assert len(seen_by_flask) == 1
 
+    def test_many_bodies_that_are_made_up_keep_nobody_out(
+        self, client, app, engine, event, seen_by_flask, monkeypatch
+    ):
+        monkeypatch.setattr("api.parsing._KNOWN_MAX", 3)
+        user, path = auth_header(app, make_user(engine)), f"/api/bookings/{event}/book"
+        for spaces in range(8):
+            body = b'{"tickets":' + b" " * spaces + b"9}"
+            client.post(path, data=body, content_type="application/json", headers=user)
+        del seen_by_flask[:]
+        for _ in range(3):
+            assert client.post(path, json={"tickets": 1}, headers=user).status_code == 202
+        assert len(seen_by_flask) <= 1
+
 
 class TestCors:
     @pytest.mark.parametrize("origin", [None, "https://tickets.example", "https://else.example"])
