@@ -30,7 +30,8 @@ from api.parsing import find_known, read_small_body
 from api.problem_replies import error_reply
 from api.replies import Reply, as_response
 from api.responses import OF_A_BODY
-from api.routes.bookings import BOOK, BOOK_EVENT
+from api.routes.bookings import BOOK, BOOK_EVENT, WAIT_DEFAULT_SECONDS
+from api.schemas.requests import WAIT_SECONDS_MAX
 from api.security_headers import SecurityHeaders
 from api.status_replies import status_reply
 
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
 
 _BOOK: Final = re.compile(r"/api/bookings/([0-9]{1,18})/book", re.ASCII)
 _BOOK_EVENT: Final = "/api/bookings"
+_REGISTER: Final = re.compile(r"/api/events/([0-9]{1,18})/register", re.ASCII)
 _POLL: Final = re.compile(r"/api/bookings/status/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.ASCII)
-# A request with one of these is not answered here.
-_UNUSUAL: Final = ("HTTP_PREFER", "HTTP_TRANSFER_ENCODING", "HTTP_UPGRADE")
+_WAIT: Final = re.compile(r"(?:wait=([0-9]{1,2}))?", re.ASCII)
 
 _Answer = Callable[[Exchange, Identity], Reply | None]
 
@@ -75,19 +76,30 @@ class ExpressLane:
 
     def _find(self, environ: "WSGIEnvironment") -> tuple[str, _Answer] | None:
         """Whose request this is, if it is one of ours."""
-        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        path, method, query = environ["PATH_INFO"], environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
         found: tuple[str, _Answer] | None = None
-        if method == "POST":
+        if method == "POST" and not query:
             if (match := _BOOK.fullmatch(path)) is not None:
                 found = "bookings.book", partial(self._book, schema=BOOK, event_id=int(match[1]))
             elif path == _BOOK_EVENT:
                 found = "bookings.book_event", partial(self._book, schema=BOOK_EVENT)
+            elif (match := _REGISTER.fullmatch(path)) is not None:
+                found = "bookings.register", partial(self._register, event_id=int(match[1]))
         elif method == "GET" and (match := _POLL.fullmatch(path)) is not None:
-            found = "requests.poll", partial(self._poll, job_id=uuid.UUID(match[1]))
+            wait = _WAIT.fullmatch(query)
+            if wait is not None and (seconds := int(wait[1] or 0)) <= WAIT_SECONDS_MAX:
+                job_id = uuid.UUID(match[1])
+                found = "requests.poll", partial(self._poll, job_id=job_id, wait_seconds=seconds)
         return found if found is not None and _is_usual(environ) else None
 
     def _book(
-        self, exchange: Exchange, identity: Identity, schema: Schema, event_id: int | None = None
+        self,
+        exchange: Exchange,
+        identity: Identity,
+        *,
+        schema: Schema,
+        event_id: int | None = None,
+        default_wait: int = 0,
     ) -> Reply | None:
         self._container.limits.check_booking(exchange)
         environ = exchange.environ
@@ -100,12 +112,16 @@ class ExpressLane:
             return None
         if event_id is not None:
             body["event_id"] = event_id
-        return submit_booking(self._container, exchange, identity, **body)
+        return submit_booking(self._container, exchange, identity, **body, default_wait=default_wait)
 
-    def _poll(self, exchange: Exchange, identity: Identity, job_id: uuid.UUID) -> Reply:
+    def _register(self, exchange: Exchange, identity: Identity, *, event_id: int) -> Reply | None:
+        wait = WAIT_DEFAULT_SECONDS
+        return self._book(exchange, identity, schema=BOOK, event_id=event_id, default_wait=wait)
+
+    def _poll(self, exchange: Exchange, identity: Identity, *, job_id: uuid.UUID, wait_seconds: int) -> Reply:
         exchange.job_id = job_id
         self._container.limits.check_poll(exchange)
-        return status_reply(self._container, exchange, identity, job_id)
+        return status_reply(self._container, exchange, identity, job_id, wait_seconds=wait_seconds)
 
     def _send(
         self, exchange: Exchange, endpoint: str, reply: Reply, start_response: "StartResponse"
@@ -130,8 +146,8 @@ class ExpressLane:
 
 
 def _is_usual(environ: "WSGIEnvironment") -> bool:
-    """Whether nothing but its address, its token, its key and its small body says what is asked for."""
-    if environ.get("QUERY_STRING") or any(name in environ for name in _UNUSUAL):
+    """Whether it is an exchange like any other, with a host that is one."""
+    if "HTTP_UPGRADE" in environ:
         return False
     try:
         read_host(environ)

@@ -15,7 +15,7 @@ from shared.line.connections import NoConnectionError
 from tests.factories import auth_header, make_event, make_user
 
 # A header that asks for nothing, and that makes a request unusual.
-PAST_THE_LANE = {"Prefer": "nothing"}
+PAST_THE_LANE = {"Upgrade": "nothing"}
 _OWN = (
     (re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\b[0-9a-f]{32}\b"), "ID"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z"), "INSTANT"),
@@ -111,6 +111,34 @@ class TestBooking:
         body = {"event_id": event, "tickets": 5}
         answer = somebody.both(lambda headers: client.post("/api/bookings", json=body, headers=headers))
         assert (answer.status_code, answer.json["event_id"]) == (202, event)
+
+    def test_may_register(self, client, somebody, event):
+        answer = somebody.both(
+            lambda headers: client.post(
+                f"/api/events/{event}/register", json={"tickets": 1}, headers={**headers, "Prefer": "wait=0"}
+            )
+        )
+        assert (answer.status_code, answer.json["status"]) == (202, "queued")
+
+    @pytest.mark.parametrize("prefer", ["wait=0", "wait=1", "respond-async", "wait=x"])
+    def test_waits_alike(self, client, somebody, event, prefer):
+        answer = somebody.both(
+            lambda headers: client.post(
+                f"/api/bookings/{event}/book", json={"tickets": 1}, headers={**headers, "Prefer": prefer}
+            )
+        )
+        assert answer.headers.get("Preference-Applied") == ("wait=1" if prefer == "wait=1" else None)
+
+    def test_is_told_alike_what_was_decided_meanwhile(self, client, somebody, event, driver):
+        def book_twice(headers: dict[str, str]) -> TestResponse:
+            with_key = {**headers, "Idempotency-Key": "once"}
+            client.post(f"/api/bookings/{event}/book", headers=with_key)
+            driver.decide_all()
+            del somebody.seen[:]
+            return client.post(f"/api/bookings/{event}/book", headers={**with_key, "Prefer": "wait=1"})
+
+        answer = somebody.both(book_twice)
+        assert (answer.status_code, answer.json["status"]) == (201, "confirmed")
 
     @pytest.mark.parametrize(
         ("fields", "code", "status"),
@@ -216,6 +244,16 @@ class TestPolling:
         answer = somebody.both(lambda headers: ask(headers, somebody))
         assert (answer.status_code, answer.json["status"]) == (200, "queued")
 
+    @pytest.mark.parametrize("seconds", ["0", "1", "01"])
+    def test_waits_alike(self, client, event, somebody, seconds):
+        def ask(headers: dict[str, str]) -> TestResponse:
+            job_id = client.post(f"/api/bookings/{event}/book", headers=headers).json["job_id"]
+            del somebody.seen[:]
+            return client.get(f"/api/bookings/status/{job_id}?wait={seconds}", headers=headers)
+
+        answer = somebody.both(ask)
+        assert (answer.status_code, answer.json["status"]) == (200, "queued")
+
     def test_tells_alike_what_was_decided(self, ask, somebody, driver):
         answer = somebody.both(lambda headers: ask(headers, somebody, driver.decide_all))
         assert (answer.status_code, answer.json["status"]) == (200, "confirmed")
@@ -282,7 +320,7 @@ class TestWhatIsUnusual:
         ("options", "status"),
         [
             ({"query_string": "a=b"}, 202),
-            ({"headers": {"Prefer": "wait=0"}}, 202),
+            ({"headers": {"Upgrade": "nothing"}}, 202),
             ({"headers": {"Host": "x" * 70 + ".example"}}, 400),
             ({"headers": {"Authorization": "Bearer none"}}, 401),
             ({"headers": {"Authorization": ""}}, 401),
@@ -310,6 +348,16 @@ class TestWhatIsUnusual:
         assert client.get(f"/api/bookings/{event}/book", headers=user).status_code == 405
         assert client.post(f"/api/bookings/status/{uuid.uuid4()}", headers=user).status_code == 405
         assert len(seen_by_flask) == 4
+
+    @pytest.mark.parametrize("query", ["wait=31", "wait=-1", "wait=1&wait=1", "wait=", "until=1", "wait=%31"])
+    def test_a_query_that_is_not_quite_it_is_left_to_flask(
+        self, client, app, engine, event, seen_by_flask, query
+    ):
+        user = auth_header(app, make_user(engine))
+        path = f"/api/bookings/status/{uuid.uuid4()}?{query}"
+        del seen_by_flask[:]
+        assert client.get(path, headers=user).status_code == (404 if "%" in query else 422)
+        assert len(seen_by_flask) == 1
 
     def test_a_body_is_checked_once_and_then_known(self, client, app, engine, event, seen_by_flask):
         del seen_by_flask[:]
