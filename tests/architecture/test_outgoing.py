@@ -39,6 +39,7 @@ CLIENTS = {
 # Who may, and what for.
 ALLOWED = {
     "api/gunicorn_problems.py": {"socket"},  # the type of a client's, to answer it
+    "shared/line/client.py": {"socket"},  # how much a connection to Redis may hold
     "shared/metrics/sharing.py": {"socket"},  # the machine's name
     "worker/__main__.py": {"socket"},  # the machine's name
 }
