@@ -129,6 +129,7 @@ class DecisionHub:
         self._lock = threading.Lock()
         self._turn = threading.Event()
         self._scans_at = 0.0
+        self._told = 0  # since the reader gave way
         self._started = False
         self._closed = False
 
@@ -178,36 +179,37 @@ class DecisionHub:
         """Tells or looks up everybody whose turn it is: a round trip or two for each LOOKS_AT_ONCE of them. After every
         TOLD_AT_ONCE for whom there is news it gives way to whatever else this process has to do.
         """
-        told = 0
         while due := self._take_due(time.monotonic()):
-            with patience(SILENT_SECONDS):
-                looks = self._look(due)
-            for waiter in due:
-                told += waiter.tell(looks[waiter])
-                if told == TOLD_AT_ONCE:
-                    time.sleep(GIVE_WAY_SECONDS)
-                    told = 0
+            decided = self._read_messages(due)
+            self._tell(decided)
+            others = [waiter for waiter in due if waiter not in decided]
+            if others:
+                with patience(SILENT_SECONDS):
+                    looks = self._look_up([waiter.question for waiter in others])
+                self._tell(dict(zip(others, looks, strict=True)))
 
-    def _look(self, due: Sequence[Waiter]) -> Mapping[Waiter, Look]:
-        """What there is for each. Whom a message has told needs only a token that still counts."""
+    def _tell(self, looks: Mapping[Waiter, Look]) -> None:
+        for waiter, look in looks.items():
+            self._told += waiter.tell(look)
+            if self._told == TOLD_AT_ONCE:
+                time.sleep(GIVE_WAY_SECONDS)
+                self._told = 0
+
+    def _read_messages(self, due: Sequence[Waiter]) -> dict[Waiter, Look]:
+        """The decisions that messages have brought, for whom the token still counts; and for nobody when that cannot be
+        known: a look finds what can be told all the same.
+        """
         looks: dict[Waiter, Look] = {
             waiter: decided for waiter in due if (decided := waiter.take_message()) is not None
         }
-        try:
-            self._refuse_revoked(looks)
-        except UnavailableError:
-            looks.clear()  # nobody knows whose tokens count: a look finds what can be told all the same
-        if len(looks) < len(due):
-            others = [waiter for waiter in due if waiter not in looks]
-            found = self._look_up([waiter.question for waiter in others])
-            looks.update(zip(others, found, strict=True))
-        return looks
-
-    def _refuse_revoked(self, looks: dict[Waiter, Look]) -> None:
         asked = [(waiter, subjects) for waiter in looks if (subjects := waiter.question[1]) is not None]
-        if asked:
-            for place in self._find_revoked([subjects for _, subjects in asked]):
-                looks[asked[place][0]] = GuichetError("unauthenticated")
+        try:
+            revoked = self._find_revoked([subjects for _, subjects in asked]) if asked else ()
+        except UnavailableError:
+            return {}
+        for place in revoked:
+            looks[asked[place][0]] = GuichetError("unauthenticated")
+        return looks
 
     def _take_due(self, now: float) -> list[Waiter]:
         """The next to be looked up: those of whom there is word come before those whose time has come."""
@@ -217,12 +219,12 @@ class DecisionHub:
                 self._scans_at = now + TURN_SECONDS
                 for waiting in self._waiters.values():
                     self._late.update((waiter, None) for waiter in waiting if waiter.looks_at <= now)
-            for queue in (self._due, self._late):
-                while queue and len(due) < LOOKS_AT_ONCE:
-                    waiter, _ = queue.popitem(last=False)
-                    self._late.pop(waiter, None)
-                    waiter.looks_at = now + waiter.every
-                    due.append(waiter)
+            queue = self._due or self._late
+            while queue and len(due) < LOOKS_AT_ONCE:
+                waiter, _ = queue.popitem(last=False)
+                self._late.pop(waiter, None)
+                waiter.looks_at = now + waiter.every
+                due.append(waiter)
         return due
 
     def _start(self) -> None:

@@ -318,6 +318,19 @@ class TestMessage:
                 two.wait(0)
             assert three.wait(0).is_decided
 
+    def test_waits_for_nobody_who_is_looked_up(self, hub, ledger, monkeypatch):
+        """A look may be into a database that says nothing."""
+        named_too, job = uuid.uuid4(), uuid.uuid4()
+        with hub.waiter(named_too, None), hub.waiter(job, None) as waiter:
+            hub.look_once()
+            told: list[bool] = []
+            monkeypatch.setattr(
+                hub, "_look_up", lambda asked: told.append(waiter._news.locked()) or [None] * len(asked)
+            )
+            hub._wake({str(named_too).encode(): b"", **read_message(message_of(job))})
+            hub.look_once()
+            assert told == [False]  # nobody waits for it any more
+
     def test_is_not_enough_when_nobody_knows_whose_tokens_count(self, hub, ledger):
         """Redis is away: a look tells what the ledger has."""
         job = uuid.uuid4()
