@@ -100,7 +100,8 @@ class TestLongPoll:
         hub = app.extensions["guichet"].hub
         polling = pool.submit(waiters[index].status, "?wait=30")
         await_that(lambda: listens(app, redis_client) and is_known(hub), what="the first look")
-        monkeypatch.setattr(hub, "_look_up", lambda asked: [None] * len(asked))  # only the message tells
+        (waits,) = hub._look_up([(uuid.UUID(waiters[index].job), None)])
+        monkeypatch.setattr(hub, "_look_up", lambda asked: [waits] * len(asked))  # only the message tells
         driver.decide_all()
         told, polled = polling.result(timeout=20), waiters[index].status()
         assert told.headers["ETag"] == polled.headers["ETag"]
