@@ -21,6 +21,7 @@ from shared.domain.ledger import LedgerRow
 from shared.domain.requests import SLICED_KINDS, Request
 from shared.domain.results import result_document
 from shared.domain.snapshot import BookingState, Terms
+from shared.ids import texts_of
 from shared.line import take as line_take
 from shared.line.client import ScriptRunner
 from shared.line.mend import put_back_in_front
@@ -179,7 +180,7 @@ class BatchRunner:
         recorded = self._find_recorded(session, taken)
         request_ids = {str(r.job_id): r.request_id for r in taken.requests} if recorded else {}
         for job_id, (row, booking) in recorded.items():
-            decisions.jobs.append(_job_reply(row, booking, request_ids.get(job_id)))
+            decisions.jobs.append(_job_reply(job_id, row, booking, request_ids.get(job_id)))
             decisions.last_arrivals[row.event_id] = max(
                 decisions.last_arrivals.get(row.event_id, 0), row.arrival or 0
             )
@@ -271,9 +272,12 @@ class BatchRunner:
             self._blame(claim, error, part)
             raise
         self._commit(session)
-        for decided in plan.decided:
+        job_ids = texts_of([decided.row.job_id for decided in plan.decided])
+        for job_id, decided in zip(job_ids, plan.decided, strict=True):
             self._quarantine.discard(decided.request.job_id)
-            decisions.jobs.append(_job_reply(decided.row, decided.booking, decided.request.request_id))
+            decisions.jobs.append(
+                _job_reply(job_id, decided.row, decided.booking, decided.request.request_id)
+            )
         decisions.lost.update({str(request.job_id): request.user_id for request in plan.missing})
         decisions.lost_request_ids.update({str(r.job_id): r.request_id for r in plan.missing})
         decisions.last_arrivals.update({event.id: event.last_arrival for event in snapshot.events.values()})
@@ -361,10 +365,10 @@ class BatchRunner:
         log_decided(claim.partition, decisions.jobs, seconds)
 
 
-def _job_reply(row: LedgerRow, booking: BookingState | None, request_id: str | None) -> JobReply:
+def _job_reply(job_id: str, row: LedgerRow, booking: BookingState | None, request_id: str | None) -> JobReply:
     # Two machines' clocks: what was decided cannot be before it was accepted.
     seconds = max((row.decided_at - row.accepted_at).total_seconds(), 0.0)
-    return JobReply(str(row.job_id), row.user_id, result_document(row, booking), seconds, request_id)
+    return JobReply(job_id, row.user_id, result_document(row, booking), seconds, request_id)
 
 
 def _uuids(job_ids: Sequence[str]) -> list[str]:

@@ -89,15 +89,16 @@ def judge_book(snapshot: Snapshot, event: EventState, request: Request, now: dat
                 return Verdict(CONFIRMED, None, place)
     if (refusal := judge_request(snapshot, event, request, now)) is not None:
         return refusal
-    if request.tickets is not None and request.tickets <= event.available:
+    available = event.available
+    if request.tickets is not None and request.tickets <= available:
         return Verdict(CONFIRMED, None, place)
     if request.waitlist and event.waitlist_enabled:
         if entry is not None:
             return rejected("already_waiting", **place)
         return Verdict(WAITLISTED, None, {"entry_id": str(entry_id_of(request.job_id))})
-    if event.available == 0:
+    if available == 0:
         return rejected("sold_out")
-    return rejected("not_enough_left", available=event.available)
+    return rejected("not_enough_left", available=available)
 
 
 def judge_cancel(snapshot: Snapshot, event: EventState, request: Request) -> Verdict:

@@ -146,9 +146,9 @@ class Snapshot:
     terms: Terms = Terms()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: as a verdict
 class Decided:
-    """One decided request: its ledger row, and the booking it made or cancelled."""
+    """One decided request: its ledger row, and the booking it made or cancelled. Nobody changes one."""
 
     request: Request
     row: LedgerRow

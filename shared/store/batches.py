@@ -157,13 +157,13 @@ def load(cursor: Cursor, requests: Sequence[Request], terms: Terms) -> tuple[Sna
     """
     snapshot = Snapshot(events=lock_events(cursor, (request.event_id for request in requests)), terms=terms)
     bookers = [request for request in requests if request.kind in _BOOKS]
-    users = array(request.user_id for request in bookers)
+    users = array([request.user_id for request in bookers])
     cursor.execute(_NOW_AND_CLOSED, (users,))
     clock, closed = fetch_row(cursor)
     now = _never_back(clock, snapshot)
     snapshot.closed_users.update(closed)
     if bookers:
-        cursor.execute(_LIVE, (array(request.event_id for request in bookers), users))
+        cursor.execute(_LIVE, (array([request.event_id for request in bookers]), users))
         _remember(snapshot, cursor.fetchall())
     load_waitlists(cursor, snapshot, requests)
     wanted = [request.booking_id for request in requests if request.booking_id is not None]
@@ -257,38 +257,38 @@ def _ranges_json(ranges: Mapping[int, tuple[int, int]]) -> str:
 
 def _ledger_columns(rows: Sequence[LedgerRow]) -> list[str]:
     return [
-        array(row.job_id for row in rows),
-        array(row.event_id for row in rows),
-        array(row.number for row in rows),
-        array(row.arrival for row in rows),
-        array(row.kind for row in rows),
-        array(row.user_id for row in rows),
-        array(row.tickets for row in rows),
-        array(row.outcome for row in rows),
-        array(row.reason for row in rows),
-        array(row.booking_id for row in rows),
-        array(row.available_after for row in rows),
-        array_of_json(row.facts for row in rows),
-        array(row.accepted_at for row in rows),
-        array(row.decided_at for row in rows),
-        array_of_bytes(row.hash for row in rows),
+        array([row.job_id for row in rows]),
+        array([row.event_id for row in rows]),
+        array([row.number for row in rows]),
+        array([row.arrival for row in rows]),
+        array([row.kind for row in rows]),
+        array([row.user_id for row in rows]),
+        array([row.tickets for row in rows]),
+        array([row.outcome for row in rows]),
+        array([row.reason for row in rows]),
+        array([row.booking_id for row in rows]),
+        array([row.available_after for row in rows]),
+        array_of_json([row.facts for row in rows]),
+        array([row.accepted_at for row in rows]),
+        array([row.decided_at for row in rows]),
+        array_of_bytes([row.hash for row in rows]),
     ]
 
 
 def _booking_columns(made: Sequence[BookingState]) -> list[str]:
     return [
-        array(booking.id for booking in made),
-        array(booking.reference for booking in made),
-        array(booking.event_id for booking in made),
-        array(booking.user_id for booking in made),
-        array(booking.job_id for booking in made),
-        array(booking.tickets for booking in made),
-        array(booking.status for booking in made),
-        array(booking.price_minor for booking in made),
-        array(booking.currency for booking in made),
-        array(booking.arrival for booking in made),
-        array(booking.created_at for booking in made),
-        array(booking.created_at if booking.status == "cancelled" else None for booking in made),
+        array([booking.id for booking in made]),
+        array([booking.reference for booking in made]),
+        array([booking.event_id for booking in made]),
+        array([booking.user_id for booking in made]),
+        array([booking.job_id for booking in made]),
+        array([booking.tickets for booking in made]),
+        array([booking.status for booking in made]),
+        array([booking.price_minor for booking in made]),
+        array([booking.currency for booking in made]),
+        array([booking.arrival for booking in made]),
+        array([booking.created_at for booking in made]),
+        array([booking.created_at if booking.status == "cancelled" else None for booking in made]),
     ]
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import ids
-from shared.ids import ALPHABET, REFERENCE_SPACE, booking_reference, derived_uuid, parse_uuid, uuid7
+from shared.ids import ALPHABET, REFERENCE_SPACE, booking_reference, derived_uuid, parse_uuid, texts_of, uuid7
 
 KEY = bytes(range(32))
 STAYS = ["NJ3G-WFMF", "6ZNZ-SSQ4", "78DB-TN8T"]
@@ -123,3 +123,12 @@ class TestBookingReference:
     def test_ends_with_its_space(self, number):
         with pytest.raises(ValueError, match="outside the space"):
             booking_reference(number, KEY)
+
+
+class TestTextsOf:
+    def test_are_the_usual_forms_in_order(self):
+        ids = [uuid7() for _ in range(3)]
+        assert texts_of(ids) == [str(each) for each in ids]
+
+    def test_of_nothing_are_none(self):
+        assert texts_of([]) == []
