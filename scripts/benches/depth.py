@@ -9,17 +9,20 @@ from scripts.benches.figures import Figure, Measurement, percentile
 from scripts.benches.installation import Installation, Laboratory
 from scripts.benches.looks import Looks, compare, times
 from scripts.benches.series import Distribution
+from scripts.benches.sizes import Sizes
 from scripts.benches.web import Web
 
 CONNECTIONS: Final = 8
 TURNS: Final = 10
+_TURNS_SHORT: Final = 3  # of a run of one round: a turn's load takes longer to start than to send
 _MEMORY: Final = "4gb"  # a million requests that wait are more than an installation's usual limit
 DETAILS: Final = "/api/admin/queue/details?limit=25"
 
 
 def measure(laboratory: Laboratory) -> Measurement:
-    """Two installations, each with a Redis and an API of its own, are asked in turns; no worker runs."""
+    """Two installations, each with a Redis and an API process of its own, are asked in turns; no worker runs."""
     sizes = laboratory.sizes
+    turns = TURNS if sizes.rounds > 1 else _TURNS_SHORT
     measurement = Measurement()
     with ExitStack() as stack:
         deep, empty = (
@@ -29,12 +32,12 @@ def measure(laboratory: Laboratory) -> Measurement:
         deep.redis.config_set("maxmemory", _MEMORY)
         sides = [stack.enter_context(_side(deep, sizes.depth)), stack.enter_context(_side(empty, 0))]
         accepts: list[list[float]] = [[] for _ in sides]
-        for _ in range(TURNS):
+        for _ in range(turns):
             for side, found in zip(sides, accepts, strict=True):
                 found.extend(side.accept())
         looks = compare(*(side.looks for side in sides), rounds=sizes.rounds)
     measurement.figures = [
-        *_accept_figures(*accepts, depth=sizes.depth, probes=(TURNS + 1) * sizes.depth_probes),
+        *_accept_figures(*accepts, sizes=sizes, turns=turns),
         *looks,
     ]
     measurement.distributions = [
@@ -73,18 +76,19 @@ class _Side:
 
 @contextmanager
 def _side(installation: Installation, depth: int) -> Iterator[_Side]:
-    with installation.web() as web:
+    with installation.web(web_processes=1) as web:
         side = _Side(installation, web, depth)
         with closing(side.looks):
             yield side
 
 
-def _accept_figures(deep_ms: list[float], empty_ms: list[float], *, depth: int, probes: int) -> list[Figure]:
+def _accept_figures(deep_ms: list[float], empty_ms: list[float], *, sizes: Sizes, turns: int) -> list[Figure]:
     p50, p50_empty = percentile(deep_ms, 0.5), percentile(empty_ms, 0.5)
     p99, p99_empty = percentile(deep_ms, 0.99), percentile(empty_ms, 0.99)
-    turns = f"at depth 0 … {probes:,}; {CONNECTIONS} connections, {TURNS} turns"
+    probes = (turns + 1) * sizes.depth_probes
+    note = f"at depth 0 … {probes:,}; {CONNECTIONS} connections, {turns} turns"
     return [
-        times(f"accept p50 at depth {depth:,}, × empty line", p50, p50_empty, unit="ms", note=turns),
+        times(f"accept p50 at depth {sizes.depth:,}, × empty line", p50, p50_empty, unit="ms", note=note),
         Figure(
             what="  accept p99", value=p99 / p99_empty, unit="×", note=f"{p99:.2f} ms, {p99_empty:.2f} ms"
         ),

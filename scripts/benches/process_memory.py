@@ -7,7 +7,7 @@ from typing import Final
 
 from scripts.benches.figures import Figure, Measurement
 from scripts.benches.installation import Installation, Laboratory
-from scripts.benches.processes import Process, resident_megabytes
+from scripts.benches.processes import Process, private_megabytes, resident_megabytes
 from scripts.benches.series import Curve, Line, Point
 from scripts.benches.web import Web
 from shared.domain.partitions import partition_of
@@ -52,14 +52,16 @@ def measure(laboratory: Laboratory) -> Measurement:
     ):
         steps = _Steps(installation, worker, web)
         samples = [steps.take() for _ in range(steps.count)]
+        own = [private_megabytes(pids) for pids in (web.worker_pids, worker.pids)]
     lines = {
         "API process": [(sample.decided, sample.api) for sample in samples],
         "worker process": [(sample.decided, sample.worker) for sample in samples],
         "Redis": [(sample.decided, sample.redis) for sample in samples],
     }
     notes = {
-        "API process": f"the larger of two; {sizes.memory_requests:,} of the decisions were asked for over HTTP",
-        "worker process": f"over {samples[-1].decided:,} decisions",
+        "API process": f"resident, the larger of two; {own[0]:.1f} MB are its own;"
+        f" {sizes.memory_requests:,} of the decisions were asked for over HTTP",
+        "worker process": f"resident, over {samples[-1].decided:,} decisions; {own[1]:.1f} MB are its own",
         "Redis": f"{kept:,} decided jobs, without a day's idempotency records;"
         f" resident {samples[-1].redis_resident:.0f} MB",
     }

@@ -111,10 +111,21 @@ def family(pids: Iterable[int]) -> list[int]:
 
 def resident_megabytes(pids: Iterable[int]) -> float:
     """The largest resident set among the processes, in MB of 10^6 bytes."""
+    return _largest(pids, lambda process: process.memory_info().rss)
+
+
+def private_megabytes(pids: Iterable[int]) -> float:
+    """The most that one of the processes has for itself: what would be free if it ended. The rest of its resident
+    set are files, libraries above all, that are in memory once however many processes use them.
+    """
+    return _largest(pids, lambda process: process.memory_full_info().uss)
+
+
+def _largest(pids: Iterable[int], read: Callable[[psutil.Process], int]) -> float:
     sizes = [0]
     for pid in pids:
         with suppress(psutil.NoSuchProcess):
-            sizes.append(psutil.Process(pid).memory_info().rss)
+            sizes.append(read(psutil.Process(pid)))
     return max(sizes) / 1e6
 
 

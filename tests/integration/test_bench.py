@@ -1,13 +1,9 @@
 """`guichet bench` at tiny sizes: every measurement runs, and only a broken promise makes it fail."""
 
-import math
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
-from click.testing import CliRunner, Result
-from markupsafe import escape
 from sqlalchemy import text
 
 from scripts import bench
@@ -17,73 +13,29 @@ from scripts.benches.lists_fill import fill
 from scripts.benches.processes import BenchError
 from scripts.benches.sizes import FULL, QUICK, scaled
 from shared.db import make_engine, transaction
-
-BARS = {
-    "decisions": [12_000, 80, 3],
-    "accepts": [3_000, 0.33, 60],
-    "end-to-end": [2_300, 500, 1_700, 500],
-    "steady": [15, 15, 60],
-    "depth": [1.2, 1.2, 1.2, 1.2],
-    "past": [1.2, 1.2, 1.2, 1.2],
-    "redis-memory": [750],
-    "process-memory": [90, 1.1, 90, 1.1, 1.1],
-    "idle": [12],
-    "admin": [100],
-    "reads": [4_000, 4_000],
-    "status": [4_000, 5_000, 4_000, 5_000],
-    "waiters": [100, 2, 60],
-    "lists": [1.5],
-    "scaling": [0.15],
-}
-
-
-def invoke(*options: object) -> Result:
-    return CliRunner().invoke(bench.command, list(map(str, options)), env={"COLUMNS": "160"})
+from tests.bench_runs import FLATNESS, SCALING, SPEED, Reports, invoke, run_tiny
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder with the reports of one tiny run of everything."""
-    folder = tmp_path_factory.mktemp("bench")
-    names = [option for name in bench.BENCHES for option in ("--only", name)]
-    result = invoke(
-        "--scale", 0.002, "--json", folder / "report.json", "--html", folder / "report.html", *names
-    )
-    assert result.exit_code == 0, result.output
-    return folder
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    return run_tiny(tmp_path_factory.mktemp("bench"), SPEED)
 
 
-@pytest.fixture(scope="module")
-def report(reports: Path) -> dict[str, Any]:
-    """The JSON one."""
-    document: dict[str, Any] = orjson.loads((reports / "report.json").read_bytes())
-    return document
-
-
+@pytest.mark.parametrize("name", SPEED)
 class TestEveryMeasurement:
-    @pytest.mark.parametrize("name", list(bench.BENCHES))
-    def test_runs_and_is_audited(self, name: str, report: dict[str, Any]) -> None:
-        measurement = report["measurements"][name]
-        assert measurement["violations"] == []
-        assert measurement["audited_rows"] > 0 or name == "lists"  # which has no ledgers
-        assert all(
-            math.isfinite(figure["value"]) and figure["value"] >= 0 for figure in measurement["figures"]
-        )
+    def test_runs_and_is_audited(self, name: str, reports: Reports) -> None:
+        reports.assert_ran(name)
 
-    @pytest.mark.parametrize("name", list(bench.BENCHES))
-    def test_has_its_bars_in_the_report(self, name: str, report: dict[str, Any]) -> None:
-        figures = report["measurements"][name]["figures"]
-        assert [figure["bar"] for figure in figures if figure["bar"]] == BARS[name]
+    def test_has_its_bars_in_the_report(self, name: str, reports: Reports) -> None:
+        reports.assert_bars(name)
 
-    @pytest.mark.parametrize("name", list(bench.BENCHES))
-    def test_has_its_figures_and_charts_on_the_page(
-        self, name: str, report: dict[str, Any], reports: Path
-    ) -> None:
-        page = (reports / "report.html").read_text()
-        measurement = report["measurements"][name]
-        drawn = [*measurement["figures"], *measurement["distributions"], *measurement["curves"]]
-        assert f'<section id="{name}">' in page
-        assert [part["what"] for part in drawn if str(escape(part["what"].strip())) not in page] == []
+    def test_has_its_figures_and_charts_on_the_page(self, name: str, reports: Reports) -> None:
+        reports.assert_shown(name)
+
+
+class TestTheGroups:
+    def test_leave_no_measurement_out(self) -> None:
+        assert sorted((*SPEED, *FLATNESS, *SCALING)) == sorted(bench.BENCHES)
 
 
 class TestTheExitCode:

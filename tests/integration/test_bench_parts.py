@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 
 from scripts.benches.apart import run_apart
 from scripts.benches.figures import FALLS_SHORT, PASS, Figure
+from scripts.benches.fill import fill
 from scripts.benches.http_load import JOB_PLACE, Plan, get_request, run
 from scripts.benches.past_fill import fill_past
 from scripts.benches.postgres_alone import BATCHES, SINGLE, Shape, measure_alone
@@ -26,7 +27,10 @@ from scripts.benches.told import Told
 from scripts.benches.web import Web
 from scripts.environment import libpq_url
 from shared.db import transaction
+from shared.domain.partitions import partition_of
 from shared.line import keys
+from shared.services.line_gate import LineGate
+from shared.settings import Settings
 
 JOB_ID = "01990f5e-79b4-7f0a-8a6c-2d41be907c55"
 
@@ -186,6 +190,20 @@ class TestAFilledPast:
         before = indexes()
         fill_past(database_url, 100)
         assert indexes() == before
+
+
+class TestAFilledLine:
+    @pytest.mark.parametrize("processes", [1, 2])
+    def test_has_a_request_of_everybody(
+        self, processes: int, settings: Settings, engine: Engine, redis_client: Redis
+    ) -> None:
+        user_ids = range(1, 451)
+        LineGate(settings, engine, redis_client).check()
+        fill(settings, 7, user_ids, processes=processes)
+        assert redis_client.llen(keys.queue(partition_of(7, settings.partitions))) == 450
+        assert [
+            redis_client.zcount(keys.undecided_by_user(user_id), user_id, user_id) for user_id in user_ids
+        ] == [1] * 450
 
 
 class TestGrowth:
