@@ -56,6 +56,7 @@ class _Side:
         self._event_id = installation.make_event(max(depth, 1))
         if depth:
             installation.fill(self._event_id, installation.make_users(depth))
+            installation.wait_rewritten()
         web.warm_up(self._event_id, self._tokens)
         person, admin = Caller(web.port, self._tokens[0]), admin_of(installation, web.port)
         job_id = person.call("POST", f"/api/bookings/{self._event_id}/book", {"tickets": 1})["job_id"]

@@ -43,6 +43,7 @@ _TOKEN_SECONDS: Final = 6 * 3600
 _DECIDE_SECONDS: Final = 900.0  # a machine on which a measurement takes longer is not worth waiting for
 _LOOK_SECONDS: Final = 0.2
 _SHOWN_FINDINGS: Final = 5
+_REWRITING: Final = ("in_progress", "scheduled")
 
 
 class Laboratory:
@@ -244,6 +245,13 @@ class Installation:
     def count_waiting(self) -> int:
         """Requests in the line, whatever the event."""
         return sum(count_undecided(ScriptRunner(self.redis), range(self.settings.partitions)).values())
+
+    def wait_rewritten(self) -> None:
+        """Returns once Redis rewrites its append-only file no longer, which filling a line makes it begin: a process
+        that writes down everything, and pages that are copied before they change.
+        """
+        while any(self.redis.info("persistence")[f"aof_rewrite_{state}"] for state in _REWRITING):
+            time.sleep(_LOOK_SECONDS)
 
     def wait_for_buckets(self) -> None:
         """Returns once Redis has forgotten every user's token bucket."""
