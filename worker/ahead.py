@@ -1,11 +1,11 @@
 """What this worker has told Redis and not yet heard of, while it works with PostgreSQL.
 
-While the line is deep a worker would wait for its two servers most of the time, one after the other. Instead the next
-batch is taken while this one is being written, and while the next is being decided Redis works off the reply.
+While the line is deep a worker would wait for its two servers most of the time, one after the other. Instead, while one
+batch is being decided and written, Redis works off the reply of the one before and the take of the one behind.
 
 Nothing new has to be recovered: in flight stand the batch whose reply is under way and the one behind it, in order,
 and what is in flight is looked at again by whoever comes next. Redis runs what is sent here in the order in which it
-is sent, so a take finds exactly the batch in flight that is being written, or somebody else's doing.
+is sent, so a take finds exactly the batch in flight that its caller has in hand, or somebody else's doing.
 """
 
 from collections import deque
@@ -39,12 +39,14 @@ class Ahead:
         self._conversation: Conversation = runner.converse()
         self._due: deque[Callable[[Sequence[Any]], object]] = deque()  # what makes something of each answer
         self.takes = False  # the next batch was asked for, and not fetched
+        self.next: Taken | None = None  # it was fetched, and not looked at
+        self.has_begun = False
 
     def take(self, command: Command) -> None:
         """Asks for the next batch."""
         self._conversation.send("take", *command)
         self._due.append(read_taken)
-        self.takes = True
+        self.takes = self.has_begun = True
 
     def reply(self, command: Command) -> None:
         """Replies a batch that is committed."""
@@ -59,8 +61,16 @@ class Ahead:
             if made is not None:
                 return made
 
+    def fetch_next(self) -> None:
+        """Reads the next batch, when it was asked for and there is one."""
+        if self.takes and isinstance(found := self.fetch(), Taken):
+            self.next = found
+
     def settle(self) -> None:
-        """Returns when Redis has done all of it."""
+        """Returns when Redis has done all of it. What was taken and not fetched stays in flight, where the next look
+        finds it.
+        """
+        self.takes = False
         while self._due:
             self._read()
 

@@ -1,5 +1,5 @@
-"""One batch: guard → take → load → decide → write → commit → reply; while the line is deep a run of batches, each taken
-while the one before is being written, and replied while the next is being decided.
+"""One batch: guard → take → load → decide → write → commit → reply; in a run of batches, each is taken and replied
+while another one is being decided.
 
 Everything that may go wrong has one answer: forget what is in memory; what Redis has in flight is looked at
 again, in order, and what the ledger knows is not decided again.
@@ -116,7 +116,7 @@ class BatchRunner:
                 if isinstance(done, str):
                     return replied or done
                 replied += done
-                if not ahead.takes:
+                if ahead.next is None:
                     return replied
 
     def _run_batch(self, session: ClaimSession, claim: Claim, ahead: Ahead) -> int | str:
@@ -130,14 +130,22 @@ class BatchRunner:
             session.rollback()
             self._put_back(claim, ahead)
             return "paused"
-        taken = ahead.fetch() if ahead.takes else self._take(claim, ahead.turn.others)
+        taken = ahead.next or self._take(claim, ahead.turn.others)
         if isinstance(taken, str):
             session.rollback()
-            ahead.settle()
             return taken
+        ahead.next = None
         decisions = self._decide(session, claim, taken, ahead)
+        if len(decisions.jobs) < len(taken.requests) or decisions.lost:
+            ahead.settle()  # what is left of this batch stands in flight before what was taken
+        ahead.fetch_next()
         self._reply(claim, decisions, time.perf_counter() - started, ahead)
         return len(decisions.jobs) + len(decisions.lost)
+
+    def _goes_on(self, taken: Taken, ahead: Ahead) -> bool:
+        """Whether what stands behind a batch is to be taken while that one is being decided."""
+        is_full = taken.is_plain and len(taken.requests) >= self._settings.batch_max
+        return is_full and ahead.turn.may_go_on(taken.others_wait)
 
     def _take(self, claim: Claim, others: Sequence[int]) -> Taken | str:
         return line_take.take(
@@ -165,12 +173,15 @@ class BatchRunner:
         """The pause came before anybody looked at the batch that was taken ahead: it waits in the line again, where
         it can be withdrawn. Should this process end before that, it waits in flight.
         """
-        taken = ahead.fetch() if ahead.takes else None
+        batches_taken = [ahead.next, ahead.fetch() if ahead.takes else None]
+        ahead.next = None
         ahead.settle()
-        if isinstance(taken, Taken):
-            put_back_in_front(
-                self._runner, claim, [*(str(r.job_id) for r in taken.requests), *taken.unreadable]
-            )
+        job_ids: list[str] = []
+        for taken in batches_taken:
+            if isinstance(taken, Taken):
+                job_ids += [*(str(request.job_id) for request in taken.requests), *taken.unreadable]
+        if job_ids:
+            put_back_in_front(self._runner, claim, job_ids)
 
     def _decide(self, session: ClaimSession, claim: Claim, taken: Taken, ahead: Ahead) -> Decisions:
         """Everything between take and reply: ends with the transaction committed or rolled back."""
@@ -199,9 +210,8 @@ class BatchRunner:
             ahead.settle()
             self._work_off(session, claim, part[0], decisions)
         else:
-            is_full = whole and len(part) >= self._settings.batch_max
-            goes_on = is_full and ahead.turn.may_go_on(taken.others_wait)
-            self._decide_part(session, claim, part, decisions, ahead if goes_on else None)
+            begins = whole and not ahead.has_begun and self._goes_on(taken, ahead)
+            self._decide_part(session, claim, part, decisions, ahead if begins else None)
         return decisions
 
     def _find_recorded(
@@ -340,7 +350,7 @@ class BatchRunner:
         session.spoke()
 
     def _reply(self, claim: Claim, decisions: Decisions, seconds: float, ahead: Ahead) -> None:
-        if not ahead.takes:
+        if ahead.next is None:
             ahead.settle()
         if decisions.lost:
             log_set_aside(decisions.lost, decisions.lost_request_ids)
@@ -357,8 +367,12 @@ class BatchRunner:
             "rate": rate,
             "reissued": decisions.reissued,
         }
-        if ahead.takes:
+        if ahead.next is not None:
             ahead.reply(reply_command(self._settings, claim, instance=self.instance, **told))
+            if self._goes_on(
+                ahead.next, ahead
+            ):  # at once: both in one turn of Redis, which syncs its file once a turn
+                self._take_ahead(claim, ahead, behind=len(ahead.next.requests))
         else:
             reply(self._runner, self._settings, claim, **told)
             self._is_warm = True

@@ -188,6 +188,21 @@ class TestRun:
         desk.assert_kept()
 
 
+class TestCallOff:
+    def test_leaves_in_flight_what_was_taken_behind_it(
+        self, desk: Desk, run: Run, driver: LineDriver
+    ) -> None:
+        run.warm_up()
+        desk.book_each(run.event, desk.users[BATCH:5])
+        desk.call_off(run.event)
+        desk.book_each(run.event, desk.users[5:])
+        assert run.run() == BATCH + 1  # a batch, and of the next what stands before the call-off
+        assert run.in_flight() == 1 + BATCH
+        driver.decide_all()
+        assert [arrival for arrival, _, _ in desk.outcomes(run.event)] == list(range(1, 10))
+        desk.assert_kept()
+
+
 class TestPause:
     def test_puts_back_what_was_taken_ahead(
         self, desk: Desk, run: Run, driver: LineDriver, engine: Engine
