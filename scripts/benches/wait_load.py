@@ -122,12 +122,13 @@ class _Crowd:
         if not heard.startswith(_OK):
             raise ConnectionError(f"instead of a status: {heard!r}")
         if follower.streams:
+            has_begun = number not in self.unheard
             if _EVENT in heard:
                 self.unheard.discard(number)
             if _DECIDED in heard:
                 self._end(number, at)
             elif heard.endswith((_EVENT_END, _HEAD_END)):
-                self.told.events += heard.count(_EVENT)
+                self.told.events += heard.count(_EVENT) if has_begun else 0
                 self._heard[number] = _OK
         elif _is_whole(heard):
             if _UNDECIDED not in heard:
