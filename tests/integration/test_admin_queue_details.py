@@ -131,6 +131,20 @@ class TestWaiting:
         assert found == [ids[:3], ids[3:6], ids[7:9]]
         assert third["next_cursor"] is None
 
+    def test_the_first_page_is_not_looked_for(self, line, event, show):
+        """However many wait, it begins at the head; a later one is found by halving."""
+        line.stand(event, 300)
+
+        def looks(**query: Any) -> int:
+            line.redis.config_resetstat()
+            assert len(show(limit=10, **query)["items"]) == 10
+            calls: int = line.redis.info("commandstats")["cmdstat_lrange"]["calls"]
+            return calls
+
+        cursor = show(limit=10)["next_cursor"]
+        assert looks() == 1
+        assert 1 < looks(cursor=cursor) <= 12
+
     def test_who_comes_later_is_on_a_later_page(self, line, event, show):
         line.stand(event, 2)
         first = show(limit=2)
