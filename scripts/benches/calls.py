@@ -77,10 +77,15 @@ def admin_of(installation: Installation, port: int) -> Caller:
 
 def take_turns(turns: int, warm_up: int, each: Sequence[Callable[[], float]]) -> list[float]:
     """The median of each, called in turns, after some that do not count."""
+    return [median(values) for values in take_samples(turns, warm_up, each)]
+
+
+def take_samples(turns: int, warm_up: int, each: Sequence[Callable[[], float]]) -> list[list[float]]:
+    """The value of each in every turn, after some that do not count."""
     taken: list[list[float]] = [[] for _ in each]
     for turn in range(warm_up + turns):
         for values, time_once in zip(taken, each, strict=True):
             value = time_once()
             if turn >= warm_up:
                 values.append(value)
-    return [median(values) for values in taken]
+    return taken

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from itertools import chain
 from typing import Final
 
 from scripts.benches.calls import Caller, admin_of
@@ -13,7 +14,7 @@ from scripts.benches.sizes import Sizes
 from scripts.benches.web import Web
 
 CONNECTIONS: Final = 8
-TURNS: Final = 10
+TURNS: Final = 20
 _TURNS_SHORT: Final = 3  # of a run of one round: a turn's load takes longer to start than to send
 _MEMORY: Final = "4gb"  # a million requests that wait are more than an installation's usual limit
 DETAILS: Final = "/api/admin/queue/details?limit=25"
@@ -31,18 +32,18 @@ def measure(laboratory: Laboratory) -> Measurement:
         )
         deep.redis.config_set("maxmemory", _MEMORY)
         sides = [stack.enter_context(_side(deep, sizes.depth)), stack.enter_context(_side(empty, 0))]
-        accepts: list[list[float]] = [[] for _ in sides]
+        accepts: list[list[list[float]]] = [[] for _ in sides]
         for _ in range(turns):
             for side, found in zip(sides, accepts, strict=True):
-                found.extend(side.accept())
+                found.append(side.accept())
         looks = compare(*(side.looks for side in sides), rounds=sizes.rounds)
     measurement.figures = [
         *_accept_figures(*accepts, sizes=sizes, turns=turns),
         *looks,
     ]
     measurement.distributions = [
-        Distribution(what=f"accepts, {where}", values=values)
-        for where, values in zip((f"{sizes.depth:,} waiting", "an empty line"), accepts, strict=True)
+        Distribution(what=f"accepts, {where}", values=list(chain.from_iterable(of_turns)))
+        for where, of_turns in zip((f"{sizes.depth:,} waiting", "an empty line"), accepts, strict=True)
     ]
     return measurement
 
@@ -83,9 +84,12 @@ def _side(installation: Installation, depth: int) -> Iterator[_Side]:
             yield side
 
 
-def _accept_figures(deep_ms: list[float], empty_ms: list[float], *, sizes: Sizes, turns: int) -> list[Figure]:
-    p50, p50_empty = percentile(deep_ms, 0.5), percentile(empty_ms, 0.5)
-    p99, p99_empty = percentile(deep_ms, 0.99), percentile(empty_ms, 0.99)
+def _accept_figures(
+    deep: list[list[float]], empty: list[list[float]], *, sizes: Sizes, turns: int
+) -> list[Figure]:
+    """Of milliseconds by turn."""
+    p50, p50_empty = ([percentile(turn, 0.5) for turn in side] for side in (deep, empty))
+    p99, p99_empty = (percentile(list(chain.from_iterable(side)), 0.99) for side in (deep, empty))
     probes = (turns + 1) * sizes.depth_probes
     note = f"at depth 0 … {probes:,}; {CONNECTIONS} connections, {turns} turns"
     return [

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from scripts.benches.calls import Caller, take_turns
-from scripts.benches.figures import Figure
+from scripts.benches.calls import Caller, take_samples
+from scripts.benches.figures import Figure, median
 
 BAR_TIMES: Final = 1.2
 TURNS_A_ROUND: Final = 30
@@ -35,19 +35,21 @@ class Looks:
 
 
 def compare(much: Looks, little: Looks, *, rounds: int) -> list[Figure]:
-    """Of each look the median at `much` as a multiple of that at `little`."""
+    """Of each look the time at `much` as a multiple of that at `little`."""
     return [
         times(f"  {name}", *_taken([much, little], name, rounds * TURNS_A_ROUND), unit="ms")
         for name in much.names
     ]
 
 
-def times(what: str, much: float, little: float, *, unit: str, note: str = "") -> Figure:
-    """How many times as long or as much it is, against the bar of a flat cost."""
-    both = f"{much:.2f} {unit}, {little:.2f} {unit}"
+def times(what: str, much: Sequence[float], little: Sequence[float], *, unit: str, note: str = "") -> Figure:
+    """How many times as long or as much it is, against the bar of a flat cost: the median of the turns' ratios, because
+    what the machine does meanwhile differs more from turn to turn than within one.
+    """
+    both = f"{median(much):.2f} {unit}, {median(little):.2f} {unit}"
     return Figure(
         what=what,
-        value=much / little,
+        value=median([one / other for one, other in zip(much, little, strict=True)]),
         unit="×",
         bar=BAR_TIMES,
         at_most=True,
@@ -55,5 +57,5 @@ def times(what: str, much: float, little: float, *, unit: str, note: str = "") -
     )
 
 
-def _taken(sides: Sequence[Looks], name: str, turns: int) -> list[float]:
-    return take_turns(turns, _WARM_UP, [partial(side.time, name) for side in sides])
+def _taken(sides: Sequence[Looks], name: str, turns: int) -> list[list[float]]:
+    return take_samples(turns, _WARM_UP, [partial(side.time, name) for side in sides])

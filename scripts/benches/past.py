@@ -72,7 +72,7 @@ def _looks(installation: Installation) -> Iterator[Looks]:
 
 def _deciding(much: list[Decided], nothing: list[Decided], *, past: int) -> Figure:
     """How many times as long a decision takes, by the clock."""
-    micros = [median([decided.micros for decided in found]) for found in (much, nothing)]
+    micros = [[decided.micros for decided in found] for found in (much, nothing)]
     cpu = [median([sum(decided.cpu_micros.values()) for decided in found]) for found in (much, nothing)]
     note = f"CPU {cpu[0]:.0f} µs, {cpu[1]:.0f} µs; {len(much)} turns"
     return times(f"a decision after {past:,}, × after none", *micros, unit="µs", note=note)
