@@ -68,7 +68,7 @@ def fill_past(database_url: str, decisions: int) -> None:
     """Adds as many past decisions, a quarter of them bookings, to a migrated database without events.
 
     Indexes that no constraint needs are made anew afterwards, which is much faster; then everything is vacuumed and
-    analysed, as autovacuum does in time, and synced. Some 30 µs a decision. Needs a superuser.
+    analysed, as autovacuum does in time. Some 30 µs a decision.
     """
     each = min(PER_EVENT, decisions)
     counts = {"each": each, "events": max(1, decisions // each), "users": max(each, decisions // PER_USER)}
@@ -93,4 +93,3 @@ def fill_past(database_url: str, decisions: int) -> None:
                 cursor.execute(definition)
             for table in _TABLES:
                 cursor.execute(f"vacuum (analyze) {table}")
-            cursor.execute("checkpoint")  # what this wrote is not written while something is measured
