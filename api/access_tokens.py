@@ -1,5 +1,7 @@
 """Who an access token says asks, for tokens as they are minted here; nothing of it asks Flask."""
 
+import hashlib
+import sys
 import time
 import uuid
 from collections.abc import Mapping
@@ -9,7 +11,7 @@ from typing import Any, Final
 from shared.errors import GuichetError
 from shared.services.tokens import read_access_token
 
-# 4,000 tokens are some 3 MB; a check costs 15 µs, a look into the cache less than one.
+# 4,000 of them are 1.2 MB; a check costs 15 µs, a look into the cache one.
 CACHED_TOKENS_MAX: Final = 4_000
 
 
@@ -33,7 +35,8 @@ class AccessTokens:
 
     def __init__(self, secret: str, *, capacity: int = CACHED_TOKENS_MAX) -> None:
         self._secret, self._capacity = secret, capacity
-        self._identities: dict[str, Identity] = {}
+        # By their digests: a token has three hundred characters.
+        self._identities: dict[bytes, Identity] = {}
 
     def __len__(self) -> int:
         return len(self._identities)
@@ -54,9 +57,10 @@ class AccessTokens:
 
     def find(self, token: str, now: float) -> Identity | None:
         """The identity of a token seen before, unless it has expired at `now`."""
-        identity = self._identities.get(token)
+        digest = _digest(token)
+        identity = self._identities.get(digest)
         if identity is not None and identity.expires_at <= now:
-            self._identities.pop(token, None)
+            self._identities.pop(digest, None)
             return None
         return identity
 
@@ -66,7 +70,11 @@ class AccessTokens:
             oldest = next(iter(self._identities), None)
             if oldest is not None:
                 self._identities.pop(oldest, None)
-        self._identities[token] = identity
+        self._identities[_digest(token)] = identity
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def bearer_token(environ: Mapping[str, Any]) -> str | None:
@@ -80,6 +88,7 @@ def identity_of(claims: Mapping[str, Any]) -> Identity:
     """The identity that claims with a valid signature name; raises GuichetError `unauthenticated` when they do not."""
     try:
         family_id = str(uuid.UUID(claims["fam"]))
-        return Identity(int(claims["sub"]), str(claims["role"]), family_id, float(claims["exp"]))
+        role = sys.intern(str(claims["role"]))  # there are few, and many who have one
+        return Identity(int(claims["sub"]), role, family_id, float(claims["exp"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GuichetError("unauthenticated") from error
