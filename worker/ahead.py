@@ -1,11 +1,12 @@
 """What this worker has told Redis and not yet heard of, while it works with PostgreSQL.
 
 While the line is deep a worker would wait for its two servers most of the time, one after the other. Instead, while one
-batch is being decided and written, Redis works off the reply of the one before and the take of the one behind.
+batch is being decided and written, Redis works off the reply of the one before and the take of the one behind
+(docs/adr/0049-the-next-take-travels-with-the-reply.md).
 
-Nothing new has to be recovered: in flight stand the batch whose reply is under way and the one behind it, in order,
-and what is in flight is looked at again by whoever comes next. Redis runs what is sent here in the order in which it
-is sent, so a take finds exactly the batch in flight that its caller has in hand, or somebody else's doing.
+Nothing new has to be recovered: in flight stand the batch in hand and the one behind it, in order, and what is in
+flight is looked at again by whoever comes next. Redis runs what is sent here in the order in which it is sent, so a
+take finds exactly the batch in flight that its caller has in hand, or somebody else's doing.
 """
 
 from collections import deque

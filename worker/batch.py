@@ -137,7 +137,7 @@ class BatchRunner:
         ahead.next = None
         decisions = self._decide(session, claim, taken, ahead)
         if len(decisions.jobs) < len(taken.requests) or decisions.lost:
-            ahead.settle()  # what is left of this batch stands in flight before what was taken
+            self._put_back(claim, ahead)  # of this batch something is left
         ahead.fetch_next()
         self._reply(claim, decisions, time.perf_counter() - started, ahead)
         return len(decisions.jobs) + len(decisions.lost)
@@ -170,18 +170,23 @@ class BatchRunner:
         )
 
     def _put_back(self, claim: Claim, ahead: Ahead) -> None:
-        """The pause came before anybody looked at the batch that was taken ahead: it waits in the line again, where
-        it can be withdrawn. Should this process end before that, it waits in flight.
+        """What was taken ahead, and is not looked at next, waits in the line again, where it can be withdrawn: a pause
+        came, or something is left of the batch before. Should this process end before that, it waits in flight.
         """
-        batches_taken = [ahead.next, ahead.fetch() if ahead.takes else None]
+        next_, behind = ahead.next, ahead.fetch() if ahead.takes else None
         ahead.next = None
         ahead.settle()
-        job_ids: list[str] = []
+        batches_taken = [taken for taken in (next_, behind) if isinstance(taken, Taken)]
+        if not batches_taken or batches_taken[0].recovered:
+            return  # that is what stays in flight
+        job_ids: dict[
+            str, None
+        ] = {}  # each once: something foreign in flight, and the second has the first in it
         for taken in batches_taken:
-            if isinstance(taken, Taken):
-                job_ids += [*(str(request.job_id) for request in taken.requests), *taken.unreadable]
-        if job_ids:
-            put_back_in_front(self._runner, claim, job_ids)
+            job_ids |= dict.fromkeys(
+                [*(str(request.job_id) for request in taken.requests), *taken.unreadable]
+            )
+        put_back_in_front(self._runner, claim, [*job_ids])
 
     def _decide(self, session: ClaimSession, claim: Claim, taken: Taken, ahead: Ahead) -> Decisions:
         """Everything between take and reply: ends with the transaction committed or rolled back."""
@@ -203,11 +208,10 @@ class BatchRunner:
         if not part:
             session.rollback()
             return decisions
-        whole = taken.is_plain and len(part) == len(taken.requests)
+        whole = taken.is_plain and len(part) == len(taken.requests) and part[0].kind not in SLICED_KINDS
         if not whole:
-            ahead.settle()
+            self._put_back(claim, ahead)
         if part[0].kind in SLICED_KINDS:
-            ahead.settle()
             self._work_off(session, claim, part[0], decisions)
         else:
             begins = whole and not ahead.has_begun and self._goes_on(taken, ahead)

@@ -37,7 +37,7 @@ class Claim:
 class Taken:
     """What is in flight now, in order. `deaths` processes took it before and have not been heard of since;
     `alone` when it is being decided one by one because of that. `unreadable` ids have no request in them.
-    `others_wait`: in another of the lines that were asked about something waits.
+    `others_wait`: in another of the lines that were asked about something waits, or is left in flight.
     """
 
     requests: list[Request]
@@ -112,6 +112,7 @@ def take_command(
         keys.started(partition),
         keys.RQ_SUSPENDED,
         *map(keys.queue, others),
+        *map(keys.in_flight, others),  # of a call-off, slice after slice
     ], [
         claim.token,
         maximum,

@@ -150,7 +150,10 @@ class TestRun:
         assert driver.batches.run_once(driver.session, claim, Turn(lambda _: next(goes_on))) == 2 * BATCH
         assert run.in_flight() == 0
 
-    def test_is_told_when_another_line_waits(self, desk: Desk, run: Run, driver: LineDriver) -> None:
+    @pytest.mark.parametrize("in_flight", [False, True])
+    def test_is_told_when_another_line_waits(
+        self, desk: Desk, run: Run, driver: LineDriver, in_flight: bool
+    ) -> None:
         run.warm_up()
         desk.book_each(run.event, desk.users[BATCH:])
         other, told = desk.open_events(1, partition=PARTITION + 1)[0], []
@@ -159,7 +162,12 @@ class TestRun:
             told.append(others_wait)
             return True
 
-        run.at_commit(1, lambda: desk.book(other, desk.users[0]))
+        def book() -> None:
+            desk.book(other, desk.users[0])
+            if in_flight:  # a rest, which nobody has in hand
+                desk.redis.lmove(keys.queue(PARTITION + 1), keys.in_flight(PARTITION + 1))
+
+        run.at_commit(1, book)
         claim = driver.session.held[PARTITION]
         assert claim is not None
         driver.batches.run_once(driver.session, claim, Turn(may_go_on, [PARTITION + 1]))
@@ -189,15 +197,16 @@ class TestRun:
 
 
 class TestCallOff:
-    def test_leaves_in_flight_what_was_taken_behind_it(
-        self, desk: Desk, run: Run, driver: LineDriver
-    ) -> None:
+    def test_puts_back_what_was_taken_behind_it(self, desk: Desk, run: Run, driver: LineDriver) -> None:
         run.warm_up()
         desk.book_each(run.event, desk.users[BATCH:5])
         desk.call_off(run.event)
-        desk.book_each(run.event, desk.users[5:])
+        late = [answer.job_id for answer in desk.book_each(run.event, desk.users[5:])]
         assert run.run() == BATCH + 1  # a batch, and of the next what stands before the call-off
-        assert run.in_flight() == 1 + BATCH
+        assert run.in_flight() == 1
+        waiting = [id_.decode() for id_ in desk.redis.lrange(keys.queue(PARTITION), 0, -1)]
+        assert waiting == [str(job_id) for job_id in late]
+        desk.withdraw(late[0])  # which only who waits can
         driver.decide_all()
         assert [arrival for arrival, _, _ in desk.outcomes(run.event)] == list(range(1, 10))
         desk.assert_kept()
@@ -221,6 +230,28 @@ class TestPause:
             line_pause.resume(session, actor_id=None)
         driver.decide_all()
         assert desk.outcomes(run.event)[2 * BATCH] == (5, "withdrawn", "withdrawn_by_user")
+        desk.assert_kept()
+
+
+class TestSomethingForeignInFlight:
+    def test_is_put_back_by_nobody(self, desk: Desk, run: Run, driver: LineDriver, engine: Engine) -> None:
+        """Such as what a late `take` of a connection that broke has moved there."""
+        run.warm_up()
+        desk.book_each(run.event, desk.users[BATCH:])
+
+        def meddle() -> None:
+            desk.redis.lmove(keys.queue(PARTITION), keys.in_flight(PARTITION))
+            pause(engine)
+
+        run.at_commit(1, meddle)
+        run.run()
+        assert run.run() == "paused"
+        waiting = desk.redis.lrange(keys.queue(PARTITION), 0, -1)
+        flying = desk.redis.lrange(keys.in_flight(PARTITION), 0, -1)
+        assert len({*waiting, *flying}) == len(waiting) + len(flying)
+        with transaction(engine) as session:
+            line_pause.resume(session, actor_id=None)
+        driver.decide_all()
         desk.assert_kept()
 
 

@@ -1,6 +1,6 @@
 -- Hands the holder its next batch: what is in flight, if anything is (recovery), else the head of the line. Who has
--- just decided `behind` requests, and replies them next, takes ahead: those in flight are its own. Keys after the eighth
--- are other lines that the holder serves: it is told whether any of them waits.
+-- `behind` requests in hand, and replies them later, takes ahead: those in flight are its own. Keys after the eighth
+-- are of other lines that the holder serves, what waits and what is in flight: it is told whether there is any.
 -- The first write frees memory, so that a Redis at maxmemory still drains.
 local queue, in_flight, token_key, suspects, alone, bell, started, suspended = unpack(KEYS, 1, 8)
 local token, maximum, instance, newest_version = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
