@@ -16,7 +16,7 @@ from api.console import init_console
 from api.container import Container, make_container
 from api.cors import Cors
 from api.error_handlers import register_error_handlers
-from api.exchange import current_exchange
+from api.exchange import Exchange, current_exchange
 from api.express import ExpressLane
 from api.hosts import read_host
 from api.parsing import BODY_BYTES_MAX
@@ -86,6 +86,7 @@ def create_app(settings: Settings) -> Flask:
     app.url_map.merge_slashes = False  # it would redirect to whatever host the request names
     app.url_map.converters["int"] = BigintConverter
     init_jwt(app, settings, container.tokens)
+    app.app_ctx_globals_class = Exchange  # what `g` is
     register_error_handlers(app)
     app.before_request(_make_begin(container.limits))
     app.after_request(_make_finish(settings, container, Cors(settings)))

@@ -58,7 +58,6 @@ def init_jwt(app: Flask, settings: Settings, tokens: AccessTokens) -> None:
 
     JWTManager(app).decode_key_loader(find_key)
     app.extensions[_EXTENSION] = tokens
-    app.app_ctx_globals_class = Exchange
 
 
 def current_identity() -> Identity:

@@ -16,6 +16,7 @@ from api.auth import (
     decode_refresh_token,
     init_jwt,
 )
+from api.exchange import Exchange
 from shared.clock import utc_now
 from shared.errors import GuichetError
 from shared.services.tokens import mint_access_token, mint_refresh_token
@@ -28,6 +29,7 @@ FAMILY = uuid.uuid4()
 @pytest.fixture
 def app() -> Flask:
     app = Flask(__name__)
+    app.app_ctx_globals_class = Exchange
     init_jwt(app, Settings(env="test", secret_key=SECRET), AccessTokens(SECRET))
     return app
 
@@ -118,6 +120,19 @@ class TestCurrentIdentity:
         verified: AccessTokens = app.extensions["guichet-tokens"]
         assert verified.find(token, later) is None
         assert len(verified) == 0
+
+
+class TestAccessTokensRead:
+    @pytest.mark.parametrize("changes", [{"fam": "x"}, {"sub": "root"}])
+    def test_is_nobody_for_one_that_is_signed_and_wrong(self, changes: dict[str, str]) -> None:
+        """Whatever is before Flask gets no error; Flask then says 401."""
+        environ = {"HTTP_AUTHORIZATION": f"Bearer {forged(**changes)}"}
+        assert AccessTokens(SECRET).read(environ) is None
+
+    def test_is_who_a_good_one_names(self) -> None:
+        identity = AccessTokens(SECRET).read({"HTTP_AUTHORIZATION": f"Bearer {access_token()}"})
+        assert identity is not None
+        assert identity.user_id == 7
 
 
 class TestRefreshToken:

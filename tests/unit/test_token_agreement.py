@@ -19,6 +19,7 @@ from jwt.warnings import InsecureKeyLengthWarning
 from api import auth
 from api.access_tokens import AccessTokens, Identity, identity_of
 from api.auth import init_jwt
+from api.exchange import Exchange
 from shared.clock import utc_now
 from shared.errors import GuichetError
 from shared.services import tokens
@@ -42,6 +43,7 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.fixture
 def app() -> Iterator[Flask]:
     app = Flask(__name__)
+    app.app_ctx_globals_class = Exchange
     init_jwt(app, Settings(env="test", secret_key=SECRET), AccessTokens(SECRET))
     with app.app_context():
         yield app
