@@ -90,6 +90,11 @@ class Waiter:
             raise self._look
         return self._look
 
+    @property
+    def is_known(self) -> bool:
+        """Whether a message can tell them."""
+        return self._known is not None
+
     def take_message(self) -> RequestStatus | None:
         """The decision as a message has told it, once; None when none has, or too little is known to understand it."""
         message, self.message = self.message, None
@@ -124,7 +129,9 @@ class DecisionHub:
     ) -> None:
         self._redis, self._look_up, self._find_revoked = redis, look_up, find_revoked
         self._waiters: dict[bytes, set[Waiter]] = {}
-        self._due: OrderedDict[Waiter, None] = OrderedDict()  # new ones, and those that a message named
+        # Whom a message can tell; new ones, and those for whom it is a reason to look; those whose time has come.
+        self._named: OrderedDict[Waiter, None] = OrderedDict()
+        self._due: OrderedDict[Waiter, None] = OrderedDict()
         self._late: OrderedDict[Waiter, None] = OrderedDict()
         self._lock = threading.Lock()
         self._turn = threading.Event()
@@ -158,12 +165,15 @@ class DecisionHub:
     def leave(self, waiter: Waiter) -> None:
         """Forgets somebody."""
         with self._lock:
-            self._due.pop(waiter, None)
-            self._late.pop(waiter, None)
+            self._forget_turn(waiter)
             waiting = self._waiters[waiter.job_id]
             waiting.discard(waiter)
             if not waiting:
                 del self._waiters[waiter.job_id]
+
+    def _forget_turn(self, waiter: Waiter) -> None:
+        for queue in (self._named, self._due, self._late):
+            queue.pop(waiter, None)
 
     def start(self) -> None:
         """Subscribes now instead of with the first waiter."""
@@ -219,10 +229,10 @@ class DecisionHub:
                 self._scans_at = now + TURN_SECONDS
                 for waiting in self._waiters.values():
                     self._late.update((waiter, None) for waiter in waiting if waiter.looks_at <= now)
-            queue = self._due or self._late
+            queue = self._named or self._due or self._late
             while queue and len(due) < LOOKS_AT_ONCE:
-                waiter, _ = queue.popitem(last=False)
-                self._late.pop(waiter, None)
+                waiter = next(iter(queue))
+                self._forget_turn(waiter)
                 waiter.looks_at = now + waiter.every
                 due.append(waiter)
         return due
@@ -269,7 +279,8 @@ class DecisionHub:
             for job_id in [job_id for job_id in results if job_id in self._waiters]:
                 for waiter in self._waiters[job_id]:
                     waiter.message = results[job_id]
-                    self._due[waiter] = None
+                    queue = self._named if waiter.is_known else self._due
+                    queue[waiter] = None
         self._turn.set()
 
     def _wake_all(self) -> None:

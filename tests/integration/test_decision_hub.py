@@ -331,6 +331,17 @@ class TestMessage:
             hub.look_once()
             assert told == [False]  # nobody waits for it any more
 
+    def test_waits_for_none_of_a_crowd_that_has_just_come(self, hub, ledger, monkeypatch):
+        monkeypatch.setattr(waiting, "LOOKS_AT_ONCE", 2)
+        job = uuid.uuid4()
+        with contextlib.ExitStack() as stack:
+            waiter = stack.enter_context(hub.waiter(job, None))
+            hub.look_once()
+            for _ in range(5):
+                stack.enter_context(hub.waiter(uuid.uuid4(), None))
+            hub._wake(read_message(message_of(job)))
+            assert hub._take_due(time.monotonic()) == [waiter]
+
     def test_is_not_enough_when_nobody_knows_whose_tokens_count(self, hub, ledger):
         """Redis is away: a look tells what the ledger has."""
         job = uuid.uuid4()
