@@ -84,6 +84,12 @@ def somebody(app, engine, seen_by_flask) -> Somebody:
     return Somebody(app, engine, seen_by_flask)
 
 
+@pytest.fixture(autouse=True)
+def nothing_known(monkeypatch) -> None:
+    """Other tests' bodies."""
+    monkeypatch.setattr("api.parsing._KNOWN", {})
+
+
 @pytest.fixture
 def event(engine, client, app, somebody) -> int:
     """One whose bodies have been seen before."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from scripts.repairs import run_repair
 from shared.line import keys
@@ -12,7 +12,7 @@ from shared.services.repair import RepairRefusedError, repair
 from shared.settings import Settings
 from tests.backups import Backup
 from tests.crash.flows import Desk, opened_desk
-from tests.lines import LineDriver
+from tests.lines import LineDriver, await_that
 from tests.repairs import (
     PARTITION,
     bring_back,
@@ -247,8 +247,19 @@ class TestWorkers:
         claim = driver.session.held[PARTITION]
         assert claim is not None
         driver.session.close()
+        await_that(lambda: not holds_partitions(engine), what="the session to end")
         repair(desk.settings, engine, desk.redis)
         desk.book(event)
         with pytest.raises(OutdatedTokenError):
             take(driver.runner, claim, maximum=1, worker_name="late", instance="late")
         driver.close()
+
+
+def holds_partitions(engine: Engine) -> bool:
+    """Whether any session has an advisory lock: PostgreSQL ends one a moment after its client has gone."""
+    with engine.connect() as connection:
+        query = (
+            "select exists (select from pg_locks join pg_database on pg_database.oid = database"
+            " where locktype = 'advisory' and datname = current_database())"
+        )
+        return bool(connection.scalar(text(query)))

@@ -72,6 +72,11 @@ class TrialPostgres(EmbeddedPostgres):
     def kill_backend(self, chance: random.Random) -> int:
         """SIGKILL to one backend: the server ends all of them and recovers. Its pid, 0 where there was none."""
         pid = self._signal_backend(chance, signal.SIGKILL)
+        # Until the server has noticed, it takes connections, and ends them then.
+        if pid and not wait_until(
+            lambda: not psutil.pid_exists(pid), timeout_seconds=_ANSWER_SECONDS, every_seconds=0.01
+        ):
+            raise TimeoutError("PostgreSQL has not noticed that a backend died")
         self.await_answer()
         return pid
 
