@@ -17,12 +17,12 @@ from typing import Final
 from redis import Redis
 from redis.exceptions import RedisError
 
+from api.waiter import Look, Waiter
 from shared.db import waiting as patience
-from shared.errors import GuichetError, NotFoundError, UnavailableError
+from shared.errors import GuichetError, UnavailableError
 from shared.line.keys import DECIDED_CHANNEL
-from shared.line.messages import read_message, read_result
+from shared.line.messages import read_message
 from shared.line.status import Question, Subjects
-from shared.services.requests import RequestStatus
 
 log = logging.getLogger(__name__)
 
@@ -40,82 +40,6 @@ LOOKS_AT_ONCE: Final = 100
 # than they take.
 TOLD_AT_ONCE: Final = 20
 GIVE_WAY_SECONDS: Final = 0.0005
-
-Look = RequestStatus | GuichetError | None
-
-
-class Waiter:
-    """Somebody who waits for one job's decision, and whether they want to hear of a new place too. In the hub for the
-    length of a `with`.
-    """
-
-    __slots__ = (
-        "_hub",
-        "_known",
-        "_look",
-        "_news",
-        "_place",
-        "_wants_places",
-        "every",
-        "job_id",
-        "looks_at",
-        "message",
-        "question",
-    )
-
-    def __init__(self, hub: "DecisionHub", question: Question, *, every: float, place: int | None) -> None:
-        self._hub, self.question, self.every, self.looks_at = hub, question, every, 0.0
-        self.job_id = str(question[0]).encode()  # as messages name it
-        self.message: bytes | None = None  # the result that one has named
-        self._wants_places, self._place = place is not None, place
-        self._known: RequestStatus | None = None
-        self._look: Look = None
-        self._news = threading.Lock()  # held while there is none: cheaper to wait for than an event
-        self._news.acquire()
-
-    def __enter__(self) -> "Waiter":
-        self._hub.join(self)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._hub.leave(self)
-
-    def wait(self, seconds: float) -> RequestStatus | None:
-        """What the reader has found since the last call: the decision, or a place that is new; None after `seconds`
-        without any. Raises GuichetError when it met one: `job_not_found`, `unauthenticated`, unavailable.
-        """
-        if not self._news.acquire(timeout=seconds):
-            return None
-        if isinstance(self._look, GuichetError):
-            raise self._look
-        return self._look
-
-    @property
-    def is_known(self) -> bool:
-        """Whether a message can tell them."""
-        return self._known is not None
-
-    def take_message(self) -> RequestStatus | None:
-        """The decision as a message has told it, once; None when none has, or too little is known to understand it."""
-        message, self.message = self.message, None
-        if not message or self._known is None:
-            return None
-        try:
-            return self._known.decided(read_result(message))
-        except (ValueError, LookupError, TypeError):
-            return None  # whoever has published that
-
-    def tell(self, look: Look) -> bool:
-        """Wakes who waits, unless it is no news; says whether it was. For the reader alone."""
-        if isinstance(look, RequestStatus) and not look.is_decided:
-            self._known = look
-            if not self._wants_places or look.position == self._place:
-                return False
-            self._place = look.position
-        self._look = NotFoundError("job_not_found") if look is None else look
-        if self._news.locked():
-            self._news.release()
-        return True
 
 
 class DecisionHub:

@@ -90,3 +90,16 @@ def run_tiny(folder: Path, names: Sequence[str]) -> Reports:
     assert result.exit_code == 0, result.output
     document = orjson.loads((folder / "report.json").read_bytes())
     return Reports(document, (folder / "report.html").read_text())
+
+
+class EveryMeasurement:
+    """What holds of each measurement of a group: a test class is it, with its names."""
+
+    def test_runs_and_is_audited(self, name: str, reports: Reports) -> None:
+        reports.assert_ran(name)
+
+    def test_has_its_bars_in_the_report(self, name: str, reports: Reports) -> None:
+        reports.assert_bars(name)
+
+    def test_has_its_figures_and_charts_on_the_page(self, name: str, reports: Reports) -> None:
+        reports.assert_shown(name)

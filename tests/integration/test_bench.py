@@ -13,7 +13,7 @@ from scripts.benches.lists_fill import fill
 from scripts.benches.processes import BenchError
 from scripts.benches.sizes import FULL, QUICK, scaled
 from shared.db import make_engine, transaction
-from tests.bench_runs import FLATNESS, SCALING, SPEED, Reports, invoke, run_tiny
+from tests.bench_runs import FLATNESS, SCALING, SPEED, EveryMeasurement, Reports, invoke, run_tiny
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +22,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
 
 
 @pytest.mark.parametrize("name", SPEED)
-class TestEveryMeasurement:
-    def test_runs_and_is_audited(self, name: str, reports: Reports) -> None:
-        reports.assert_ran(name)
-
-    def test_has_its_bars_in_the_report(self, name: str, reports: Reports) -> None:
-        reports.assert_bars(name)
-
-    def test_has_its_figures_and_charts_on_the_page(self, name: str, reports: Reports) -> None:
-        reports.assert_shown(name)
+class TestEveryMeasurement(EveryMeasurement):
+    pass
 
 
 class TestTheGroups:

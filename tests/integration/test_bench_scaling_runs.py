@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench_runs import SCALING, Reports, run_tiny
+from tests.bench_runs import SCALING, EveryMeasurement, Reports, run_tiny
 
 
 @pytest.fixture(scope="module")
@@ -11,12 +11,5 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
 
 
 @pytest.mark.parametrize("name", SCALING)
-class TestEveryMeasurement:
-    def test_runs_and_is_audited(self, name: str, reports: Reports) -> None:
-        reports.assert_ran(name)
-
-    def test_has_its_bars_in_the_report(self, name: str, reports: Reports) -> None:
-        reports.assert_bars(name)
-
-    def test_has_its_figures_and_charts_on_the_page(self, name: str, reports: Reports) -> None:
-        reports.assert_shown(name)
+class TestEveryMeasurement(EveryMeasurement):
+    pass
