@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from scripts.benches.report.words import number
 from scripts.capacity.model import Costs, Demand
 from scripts.capacity.outlook import COLUMNS, outlook
 
@@ -49,7 +50,7 @@ def main() -> None:
     """Prints what was measured, the costs, and the outlook that comes of them."""
     report: dict[str, Any] = orjson.loads(Path(sys.argv[1]).read_bytes())
     found = report["measurements"]["scaling"]
-    rows = [(f["what"].strip(), f"{f['value']:,.4g} {f['unit']}", f["note"]) for f in found["figures"]]
+    rows = [(f["what"].strip(), number(f["value"], f["unit"]), f["note"]) for f in found["figures"]]
     costs = found["tables"][0]["rows"]
     sys.stdout.write(make_table(("measured", "value", "circumstances"), rows) + "\n")
     sys.stdout.write(make_table(("microseconds", *PARTS), costs) + "\n")

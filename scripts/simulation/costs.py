@@ -133,19 +133,19 @@ def _age(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} seconds"
 
 
-# The least of several runs of `guichet simulate --calibrate`; docs/simulate.md has their circumstances.
+# One run of `guichet simulate --calibrate`; docs/simulate.md has its circumstances.
 DOCUMENTED: Final = Calibration(
     machine="2 cores, Linux 6.18, Python 3.11 (November 2026)",
     cores=2,
     costs=Costs(
-        accept=Demand(api_us=1_190, redis_us=120, client_us=100),
-        refuse=Demand(api_us=1_007, redis_us=86, client_us=100),
-        poll=Demand(api_us=755, redis_us=84, client_us=100),
-        look=Demand(api_us=430, client_us=100),
-        batch=Demand(worker_us=1_807, postgres_us=2_399, redis_us=974, wait_us=717),
-        decision=Demand(worker_us=29, postgres_us=11, redis_us=23),
-        booking=Demand(worker_us=14, postgres_us=15),
-        sync_us=461,
+        accept=Demand(api_us=385, redis_us=56, client_us=69),
+        refuse=Demand(api_us=245, redis_us=29, client_us=54),
+        poll=Demand(api_us=265, redis_us=32, client_us=63),
+        look=Demand(api_us=279, redis_us=1, client_us=70),
+        batch=Demand(worker_us=665, postgres_us=1_174, redis_us=388, wait_us=370),
+        decision=Demand(worker_us=21, postgres_us=7, redis_us=20),
+        booking=Demand(worker_us=13, postgres_us=19, redis_us=3),
+        sync_us=116,
         round_trip_us=32,
     ),
 )
