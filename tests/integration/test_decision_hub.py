@@ -77,7 +77,9 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture
-def hub(settings, ledger) -> Iterator[DecisionHub]:
+def hub(settings, ledger, redis_client) -> Iterator[DecisionHub]:
+    """One that is alone: those of tests before listen for a moment after they were closed."""
+    await_that(lambda: subscribers(redis_client) == 0, what="nobody to listen")
     hub = DecisionHub(make_redis(settings.redis_url), ledger.look_up, ledger.find_revoked)
     yield hub
     hub.close()
