@@ -10,12 +10,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, text
 
+from api.waiting import DecisionHub
+from shared.line.client import make_redis
 from shared.models import Organization, User
 from shared.settings import Settings
 from tests.documents import CheckedClient
 from tests.event_calls import event_body
 from tests.factories import auth_header, make_organization, make_user
-from tests.lines import LineDriver
+from tests.hubs import Ledger, subscribers
+from tests.lines import LineDriver, await_that
 from tests.standing import StandingLine
 from tests.stories import Story
 from tests.waiting import Crowd
@@ -118,3 +121,17 @@ def tamper(engine: Engine) -> Callable[..., None]:
 def story(engine: Engine, line: StandingLine, tamper: Callable[..., None]) -> Callable[[int], Story]:
     """What happens to some events, by its number."""
     return lambda seed: Story(seed, engine, line, tamper)
+
+
+@pytest.fixture
+def hub_ledger() -> Ledger:
+    return Ledger()
+
+
+@pytest.fixture
+def hub(settings, hub_ledger, redis_client) -> Iterator[DecisionHub]:
+    """One that is alone: those of tests before listen for a moment after they were closed."""
+    await_that(lambda: subscribers(redis_client) == 0, what="nobody to listen")
+    hub = DecisionHub(make_redis(settings.redis_url), hub_ledger.look_up, hub_ledger.find_revoked)
+    yield hub
+    hub.close()
