@@ -68,10 +68,7 @@ class Ahead:
             self.next = found
 
     def settle(self) -> None:
-        """Returns when Redis has done all of it. What was taken and not fetched stays in flight, where the next look
-        finds it.
-        """
-        self.takes = False
+        """Returns when Redis has done all of it. For who has fetched what was asked for."""
         while self._due:
             self._read()
 

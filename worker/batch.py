@@ -173,20 +173,19 @@ class BatchRunner:
         """What was taken ahead, and is not looked at next, waits in the line again, where it can be withdrawn: a pause
         came, or something is left of the batch before. Should this process end before that, it waits in flight.
         """
-        next_, behind = ahead.next, ahead.fetch() if ahead.takes else None
+        following, behind = ahead.next, ahead.fetch() if ahead.takes else None
         ahead.next = None
         ahead.settle()
-        batches_taken = [taken for taken in (next_, behind) if isinstance(taken, Taken)]
+        batches_taken = [taken for taken in (following, behind) if isinstance(taken, Taken)]
         if not batches_taken or batches_taken[0].recovered:
             return  # that is what stays in flight
-        job_ids: dict[
-            str, None
-        ] = {}  # each once: something foreign in flight, and the second has the first in it
-        for taken in batches_taken:
-            job_ids |= dict.fromkeys(
-                [*(str(request.job_id) for request in taken.requests), *taken.unreadable]
-            )
-        put_back_in_front(self._runner, claim, [*job_ids])
+        job_ids = [
+            job_id
+            for taken in batches_taken
+            for job_id in (*(str(request.job_id) for request in taken.requests), *taken.unreadable)
+        ]
+        # Each once: with something foreign in flight the second batch has the first in it.
+        put_back_in_front(self._runner, claim, [*dict.fromkeys(job_ids)])
 
     def _decide(self, session: ClaimSession, claim: Claim, taken: Taken, ahead: Ahead) -> Decisions:
         """Everything between take and reply: ends with the transaction committed or rolled back."""
@@ -373,9 +372,8 @@ class BatchRunner:
         }
         if ahead.next is not None:
             ahead.reply(reply_command(self._settings, claim, instance=self.instance, **told))
-            if self._goes_on(
-                ahead.next, ahead
-            ):  # at once: both in one turn of Redis, which syncs its file once a turn
+            # At once: both in one turn of Redis, which syncs its file once a turn.
+            if self._goes_on(ahead.next, ahead):
                 self._take_ahead(claim, ahead, behind=len(ahead.next.requests))
         else:
             reply(self._runner, self._settings, claim, **told)
