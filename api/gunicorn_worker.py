@@ -1,21 +1,22 @@
 """gunicorn's gevent worker, which does once what is the same for every request (docs/adr/0041-a-lean-worker.md).
 
-How requests are read, judged and answered, and how a process ends, stays gunicorn's. It has no settings for what is
+How requests are judged and answered, and how a process ends, stays gunicorn's. It has no settings for what is
 replaced here, so the version is pinned; `tests/unit/test_gunicorn_worker.py` fails when one of the places has moved.
 """
 
+import os
 import time
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
+import gunicorn.http
 import gunicorn.util
-from gunicorn.http import message, parser, wsgi
+from gunicorn.http import wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
 from api.gunicorn_answers import Answer
-
-_PEERS_MAX: Final = 4096
+from api.gunicorn_requests import Parser, create
 
 _format_date = lru_cache(maxsize=1)(gunicorn.util.http_date)
 
@@ -29,15 +30,6 @@ class Worker(GeventWorker):
         super().init_process()
 
 
-class Request(message.Request):
-    """A request that knows how its peer was judged before: an address is looked up in the list of proxies once."""
-
-    def _peer_is_trusted_proxy(self) -> bool:
-        if not isinstance(self.peer_addr, tuple):
-            return True  # a socket of this machine, as gunicorn has it
-        return _is_proxy(self.cfg, self.peer_addr[0])
-
-
 def install(config: Any) -> None:  # noqa: ANN401 - gunicorn has no types
     """Makes this process' gunicorn lean; `config` must not change any more, as it does not after the fork."""
     # gunicorn finds a setting by failing to find an attribute, twenty times a request.
@@ -45,7 +37,11 @@ def install(config: Any) -> None:  # noqa: ANN401 - gunicorn has no types
     wsgi.Response = Answer
     wsgi.base_environ = make_copier(wsgi.base_environ(config))
     gunicorn.util.http_date = http_date
-    parser.RequestParser.mesg_class = Request
+    gunicorn.http.RequestParser = Parser
+    if not (
+        config.env.get("SCRIPT_NAME") or os.environ.get("SCRIPT_NAME")
+    ):  # else gunicorn cuts every path in two
+        wsgi.create = create
 
 
 def make_copier(environ: dict[str, Any]) -> Callable[[object], dict[str, Any]]:
@@ -60,12 +56,3 @@ def make_copier(environ: dict[str, Any]) -> Callable[[object], dict[str, Any]]:
 def http_date(timestamp: float | None = None) -> str:
     """The date as headers have it, formatted once a second."""
     return str(_format_date(int(time.time() if timestamp is None else timestamp)))
-
-
-@lru_cache(maxsize=_PEERS_MAX)
-def _is_proxy(config: Any, address: str) -> bool:  # noqa: ANN401 - gunicorn has no types
-    return bool(
-        message._ip_in_allow_list(  # noqa: SLF001 - the judgement itself stays gunicorn's
-            address, config.forwarded_allow_ips, config.forwarded_allow_networks()
-        )
-    )

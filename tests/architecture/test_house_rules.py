@@ -16,6 +16,7 @@ ROOMS = ("api", "worker", "shared", "scripts")
 # Where a process or a command begins: only these hand the environment to `load_settings`.
 ENTRYPOINTS = {
     "api/gunicorn_conf.py",
+    "api/gunicorn_worker.py",  # asks whether gunicorn will read a SCRIPT_NAME there
     "api/wsgi.py",
     "worker/__main__.py",
     "worker/tasks.py",

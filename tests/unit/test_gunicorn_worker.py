@@ -9,7 +9,8 @@ from gunicorn.workers import base
 from api import gunicorn_conf
 from api.gunicorn_answers import Answer
 from api.gunicorn_log import ErrorLogger
-from api.gunicorn_worker import Request, Worker, http_date, install
+from api.gunicorn_requests import Request, create
+from api.gunicorn_worker import Worker, http_date, install
 
 DATE = "Fri, 27 Nov 2026 12:00:00 GMT"
 
@@ -59,7 +60,8 @@ def stock(monkeypatch):
         (wsgi, "Response"),
         (wsgi, "base_environ"),
         (gunicorn.util, "http_date"),
-        (parser.RequestParser, "mesg_class"),
+        (wsgi, "create"),
+        (gunicorn.http, "RequestParser"),
     ):
         monkeypatch.setattr(place, name, getattr(place, name))
     return monkeypatch
@@ -207,25 +209,6 @@ class TestAField:
             assert judged(Answer, fields) == judged(wsgi.Response, fields)
 
 
-class TestAPeer:
-    @pytest.mark.parametrize(
-        "peer", [("127.0.0.1", 1), ("192.0.2.7", 1), ("::1", 1, 0, 0), ("", 0), "a socket", None]
-    )
-    def test_is_trusted_as_by_gunicorn(self, peer):
-        config = configuration()
-        for _ in range(2):
-            ours, theirs = (
-                kind(
-                    config,
-                    parser.IterUnreader(iter([b"GET / HTTP/1.1\r\nX-Forwarded-Proto: https\r\n\r\n"])),
-                    peer,
-                )
-                for kind in (Request, message.Request)
-            )
-            assert ours.scheme == theirs.scheme
-            assert ours._peer_is_trusted_proxy() == theirs._peer_is_trusted_proxy()
-
-
 class TestTheDate:
     def test_is_that_of_now_and_of_any_other_second(self):
         for timestamp in (0.0, 1.99, 2.0, 1_795_780_800.5):
@@ -238,15 +221,24 @@ class TestWhatIsInstalled:
         """Each of these is a place inside gunicorn, which another version may have moved."""
         config = configuration()
         install(config)
-        request = next(
-            parser.RequestParser(config, iter([b"GET /x HTTP/1.1\r\nHost: y\r\n\r\n"]), ("192.0.2.7", 1))
-        )
+        source = iter([b"GET /x HTTP/1.1\r\nHost: y\r\n\r\n"])
+        request = next(gunicorn.http.get_parser(config, source, ("192.0.2.7", 1)))
         answer, environ = wsgi.create(request, Sent(), ("192.0.2.7", 1), ("127.0.0.1", 80), config)
-        assert (type(request), type(answer)) == (Request, Answer)
+        assert (type(request), type(answer), wsgi.create) == (Request, Answer, create)
         assert (environ["PATH_INFO"], environ["HTTP_HOST"]) == ("/x", "y")
         answer.start_response("200 OK", [])
         assert f"Date: {http_date()}\r\n" in answer.default_headers()
         assert gunicorn.util.http_date is http_date
+
+    def test_leaves_paths_that_are_cut_in_two_to_gunicorn(self, stock):
+        theirs = wsgi.create
+        config = configuration()
+        config.set("raw_env", ["SCRIPT_NAME=/under"])
+        install(config)
+        assert wsgi.create is theirs
+        stock.setenv("SCRIPT_NAME", "/under")
+        install(configuration())
+        assert wsgi.create is theirs
 
     def test_gives_each_request_an_environ_of_its_own(self, stock):
         config = configuration()
