@@ -2,9 +2,13 @@
 
 import os
 
-from api.app import create_app
-from shared.logs import configure_logging
-from shared.settings import load_settings
+from api.spared import spare_unused
+
+spare_unused()
+
+from api.app import create_app  # noqa: E402 - what it imports is spared by then
+from shared.logs import configure_logging  # noqa: E402
+from shared.settings import load_settings  # noqa: E402
 
 _settings = load_settings(os.environ)
 configure_logging(_settings.log_level)
