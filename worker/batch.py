@@ -10,7 +10,6 @@ import logging
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
@@ -19,13 +18,11 @@ import psycopg2
 from shared.domain.allocation import SLICE_SIZE, PoisonError, decide, decide_slice
 from shared.domain.ledger import LedgerRow
 from shared.domain.requests import SLICED_KINDS, Request
-from shared.domain.results import result_document
 from shared.domain.snapshot import BookingState, Terms
-from shared.ids import texts_of
 from shared.line import take as line_take
 from shared.line.client import ScriptRunner
 from shared.line.mend import put_back_in_front
-from shared.line.reply import JobReply, reply, reply_command
+from shared.line.reply import reply, reply_command
 from shared.line.take import Claim, Taken
 from shared.metrics.families import DB_QUERIES
 from shared.settings import Settings
@@ -33,6 +30,7 @@ from shared.store import batches
 from worker.ahead import ONE_BATCH, Ahead, Turn
 from worker.batch_log import log_decided, log_reissued, log_set_aside, name_in, name_of
 from worker.claims import ClaimLostError, ClaimSession
+from worker.decisions import Decisions, Rate, uuids_in
 from worker.references import References
 
 log = logging.getLogger(__name__)
@@ -54,32 +52,6 @@ _COMMIT: Final = ("commit", "decisions")
 
 class CommitUnknownError(Exception):
     """COMMIT was sent and no answer came: only the ledger can tell."""
-
-
-@dataclass(slots=True)
-class Rate:
-    """Decisions a second of one partition while it is busy, the last few batches weighing most."""
-
-    decisions: float = 0.0
-    seconds: float = 0.0
-
-    def note(self, decisions: int, seconds: float) -> float:
-        """Adds a batch and returns the rate."""
-        self.decisions = self.decisions * 0.9 + decisions
-        self.seconds = self.seconds * 0.9 + seconds
-        return self.decisions / max(self.seconds, 1e-6)
-
-
-@dataclass(slots=True)
-class Decisions:
-    """What one transaction decided, ready to be replied."""
-
-    jobs: list[JobReply] = field(default_factory=list)
-    lost: dict[str, int | None] = field(default_factory=dict)  # id → whose, where known
-    lost_request_ids: dict[str, str | None] = field(default_factory=dict)  # the same, where it could be read
-    last_arrivals: dict[int, int] = field(default_factory=dict)
-    last_given: dict[int, int] = field(default_factory=dict)  # the numbers that Redis had given to those
-    reissued: int = 0  # requests that got another number than Redis had given them
 
 
 class BatchRunner:
@@ -194,11 +166,7 @@ class BatchRunner:
         decisions = Decisions()
         recorded = self._find_recorded(session, taken)
         request_ids = {str(r.job_id): r.request_id for r in taken.requests} if recorded else {}
-        for job_id, (row, booking) in recorded.items():
-            decisions.jobs.append(_job_reply(job_id, row, booking, request_ids.get(job_id)))
-            decisions.last_arrivals[row.event_id] = max(
-                decisions.last_arrivals.get(row.event_id, 0), row.arrival or 0
-            )
+        decisions.add_recorded(recorded, request_ids)
         decisions.lost = dict.fromkeys(job_id for job_id in taken.unreadable if job_id not in recorded)
         fresh = taken.requests  # nearly always: an id as text takes longer than to look for it
         if recorded:
@@ -226,7 +194,7 @@ class BatchRunner:
         """
         if not taken.recovered and not taken.unreadable:
             return {}
-        job_ids = [str(request.job_id) for request in taken.requests] + _uuids(taken.unreadable)
+        job_ids = [str(request.job_id) for request in taken.requests] + uuids_in(taken.unreadable)
         with DB_QUERIES.time(_RECORDED):
             return batches.find_recorded(session.cursor, job_ids)
 
@@ -285,16 +253,8 @@ class BatchRunner:
             self._blame(claim, error, part)
             raise
         self._commit(session)
-        job_ids = texts_of([decided.row.job_id for decided in plan.decided])
-        for job_id, decided in zip(job_ids, plan.decided, strict=True):
-            self._quarantine.discard(decided.request.job_id)
-            decisions.jobs.append(
-                _job_reply(job_id, decided.row, decided.booking, decided.request.request_id)
-            )
-        decisions.lost.update({str(request.job_id): request.user_id for request in plan.missing})
-        decisions.lost_request_ids.update({str(r.job_id): r.request_id for r in plan.missing})
-        decisions.last_arrivals.update({event.id: event.last_arrival for event in snapshot.events.values()})
-        decisions.last_given.update({each.request.event_id: each.request.arrival for each in plan.decided})
+        self._quarantine.difference_update(decided.request.job_id for decided in plan.decided)
+        decisions.add_decided(plan, snapshot)
         decisions.reissued = (
             sum(event.arrivals_reissued for event in snapshot.events.values()) - reissued_before
         )
@@ -379,19 +339,3 @@ class BatchRunner:
             reply(self._runner, self._settings, claim, **told)
             self._is_warm = True
         log_decided(claim.partition, decisions.jobs, seconds)
-
-
-def _job_reply(job_id: str, row: LedgerRow, booking: BookingState | None, request_id: str | None) -> JobReply:
-    # Two machines' clocks: what was decided cannot be before it was accepted.
-    seconds = max((row.decided_at - row.accepted_at).total_seconds(), 0.0)
-    return JobReply(job_id, row.user_id, result_document(row, booking), seconds, request_id)
-
-
-def _uuids(job_ids: Sequence[str]) -> list[str]:
-    """Those that the ledger could know at all."""
-    found = []
-    for job_id in job_ids:
-        with contextlib.suppress(ValueError):
-            if str(uuid.UUID(job_id)) == job_id:
-                found.append(job_id)
-    return found
