@@ -7,7 +7,6 @@ again, in order, and what the ledger knows is not decided again.
 
 import contextlib
 import logging
-import time
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
@@ -23,7 +22,7 @@ from shared.line import take as line_take
 from shared.line.client import ScriptRunner
 from shared.line.mend import put_back_in_front
 from shared.line.reply import reply, reply_command
-from shared.line.take import Claim, Taken
+from shared.line.take import Claim, Flying, Taken
 from shared.metrics.families import DB_QUERIES
 from shared.settings import Settings
 from shared.store import batches
@@ -92,7 +91,6 @@ class BatchRunner:
                     return replied
 
     def _run_batch(self, session: ClaimSession, claim: Claim, ahead: Ahead) -> int | str:
-        started = time.perf_counter()
         with DB_QUERIES.time(_GUARD):
             guard = batches.begin(session.cursor, claim.partition)
         session.spoke()
@@ -110,8 +108,7 @@ class BatchRunner:
         decisions = self._decide(session, claim, taken, ahead)
         if len(decisions.jobs) < len(taken.requests) or decisions.lost:
             self._put_back(claim, ahead)  # of this batch something is left
-        ahead.fetch_next()
-        self._reply(claim, decisions, time.perf_counter() - started, ahead)
+        self._reply(claim, taken, decisions, ahead)
         return len(decisions.jobs) + len(decisions.lost)
 
     def _goes_on(self, taken: Taken, ahead: Ahead) -> bool:
@@ -148,21 +145,18 @@ class BatchRunner:
         following, behind = ahead.next, ahead.fetch() if ahead.takes else None
         ahead.next = None
         ahead.settle()
-        batches_taken = [taken for taken in (following, behind) if isinstance(taken, Taken)]
-        if not batches_taken or batches_taken[0].recovered:
-            return  # that is what stays in flight
-        job_ids = [
-            job_id
-            for taken in batches_taken
-            for job_id in (*(str(request.job_id) for request in taken.requests), *taken.unreadable)
-        ]
-        # Each once: with something foreign in flight the second batch has the first in it.
-        put_back_in_front(self._runner, claim, [*dict.fromkeys(job_ids)])
+        job_ids = [] if following is None else following.job_ids
+        if isinstance(behind, Taken):
+            job_ids += behind.job_ids
+        elif isinstance(behind, Flying) and following is not None:
+            job_ids = behind.job_ids  # something foreign too, in its place: nothing of it is in hand
+        if job_ids:
+            put_back_in_front(self._runner, claim, job_ids)
 
     def _decide(self, session: ClaimSession, claim: Claim, taken: Taken, ahead: Ahead) -> Decisions:
         """Everything between take and reply: ends with the transaction committed or rolled back."""
         if not taken.is_plain:
-            ahead.settle()  # what follows may talk to Redis without it
+            self._put_back(claim, ahead)  # what follows may talk to Redis without it
         decisions = Decisions()
         recorded = self._find_recorded(session, taken)
         request_ids = {str(r.job_id): r.request_id for r in taken.requests} if recorded else {}
@@ -312,17 +306,38 @@ class BatchRunner:
             raise CommitUnknownError from error
         session.spoke()
 
-    def _reply(self, claim: Claim, decisions: Decisions, seconds: float, ahead: Ahead) -> None:
-        if ahead.next is None:
+    def _reply(self, claim: Claim, taken: Taken, decisions: Decisions, ahead: Ahead) -> None:
+        seconds = ahead.lap()
+        if ahead.takes:
+            self._reply_ahead(claim, taken, self._told(claim, decisions, seconds), ahead)
+        else:
             ahead.settle()
-        if decisions.lost:
-            log_set_aside(decisions.lost, decisions.lost_request_ids)
-            ttl = self._settings.job_ttl_seconds
-            line_take.set_aside(self._runner, claim, decisions.lost, ttl_seconds=ttl)
-        if not decisions.jobs:
-            return
+            if decisions.lost:
+                log_set_aside(decisions.lost, decisions.lost_request_ids)
+                ttl = self._settings.job_ttl_seconds
+                line_take.set_aside(self._runner, claim, decisions.lost, ttl_seconds=ttl)
+            if not decisions.jobs:
+                return
+            reply(self._runner, self._settings, claim, **self._told(claim, decisions, seconds))
+            self._is_warm = True
+        log_decided(claim.partition, decisions.jobs, seconds)
+
+    def _reply_ahead(self, claim: Claim, taken: Taken, told: dict[str, Any], ahead: Ahead) -> None:
+        """Replies while the next batch is decided, and asks for what stands behind that one, of which it is not known
+        yet whether it is full.
+        """
+        ahead.reply(reply_command(self._settings, claim, instance=self.instance, **told))
+        # At once: both in one turn of Redis, which syncs its file once a turn.
+        if self._goes_on(taken, ahead):
+            self._take_ahead(claim, ahead, behind=self._settings.batch_max)
+        # Only now: when Redis is done with what it is at, its next work is there.
+        ahead.fetch_next()
+        self._is_warm = ahead.next is None
+
+    def _told(self, claim: Claim, decisions: Decisions, seconds: float) -> dict[str, Any]:
+        """What a reply says."""
         rate = self._rates.setdefault(claim.partition, Rate()).note(len(decisions.jobs), seconds)
-        told: dict[str, Any] = {
+        return {
             "worker_name": self.worker_name,
             "jobs": decisions.jobs,
             "last_arrivals": decisions.last_arrivals,
@@ -330,12 +345,3 @@ class BatchRunner:
             "rate": rate,
             "reissued": decisions.reissued,
         }
-        if ahead.next is not None:
-            ahead.reply(reply_command(self._settings, claim, instance=self.instance, **told))
-            # At once: both in one turn of Redis, which syncs its file once a turn.
-            if self._goes_on(ahead.next, ahead):
-                self._take_ahead(claim, ahead, behind=len(ahead.next.requests))
-        else:
-            reply(self._runner, self._settings, claim, **told)
-            self._is_warm = True
-        log_decided(claim.partition, decisions.jobs, seconds)

@@ -16,6 +16,9 @@ EMPTY: Final = "empty"
 SUSPENDED: Final = "suspended"
 NEWER: Final = "newer"
 
+_HEAD: Final = 5  # values before the jobs in what `take` answers
+_FIELDS: Final = 5  # of each job
+
 
 class OutdatedTokenError(Exception):
     """The partition's fencing token is not this claim's: take, reply and set-aside did nothing."""
@@ -48,9 +51,21 @@ class Taken:
     others_wait: bool = False
 
     @property
+    def job_ids(self) -> list[str]:
+        """Of everything that was taken."""
+        return [*(str(request.job_id) for request in self.requests), *self.unreadable]
+
+    @property
     def is_plain(self) -> bool:
         """Fresh from the line, and a request in each."""
         return not (self.recovered or self.unreadable or self.deaths or self.alone)
+
+
+@dataclass(frozen=True, slots=True)
+class Flying:
+    """Instead of a batch behind them: what is in flight, in order, is more or less than who took ahead expected."""
+
+    job_ids: list[str]
 
 
 def write_token(runner: ScriptRunner, installation: Installation, claim: Claim) -> int | None:
@@ -97,8 +112,8 @@ def take_command(
     behind: int = 0,
     others: Sequence[int] = (),
 ) -> tuple[list[str], list[Argument]]:
-    """Keys and arguments of the script `take`. `behind`: so many requests the caller itself has in flight, whose reply
-    is still to come; it takes what stands behind them. Should anything else be in flight, it gets that. `others` are
+    """Keys and arguments of the script `take`. `behind`: so many requests the caller expects to have in flight itself
+    when this is run; it takes what stands behind them, and nothing should there be more or less of them. `others` are
     the partitions whose lines it asks about.
     """
     partition = claim.partition
@@ -126,8 +141,15 @@ def take_command(
     ]
 
 
+def read_taken_ahead(reply: Sequence[Any]) -> Taken | Flying | str:
+    """What the script `take` answered to who had requests in hand. Raises OutdatedTokenError."""
+    if reply[0] == b"flying":
+        return Flying([_text(job_id) for job_id in reply[1]])
+    return read_taken(reply)
+
+
 def read_taken(reply: Sequence[Any]) -> Taken | str:
-    """What the script `take` answered. Raises OutdatedTokenError."""
+    """The same for who had none."""
     code = reply[0]
     if code == b"outdated":
         raise OutdatedTokenError
@@ -135,13 +157,18 @@ def read_taken(reply: Sequence[Any]) -> Taken | str:
         return str(code.decode())
     requests: list[Request] = []
     unreadable: list[str] = []
-    for fields in reply[4]:
+    for fields in zip(*[iter(reply[_HEAD:])] * _FIELDS, strict=True):
         request = _request(fields)
         if request is None:
-            unreadable.append(fields[4].decode(errors="surrogateescape"))
+            unreadable.append(_text(fields[4]))
         else:
             requests.append(request)
-    return Taken(requests, unreadable, reply[1] == 1, int(reply[2]), reply[3] == 1, reply[5] == 1)
+    return Taken(requests, unreadable, reply[1] == 1, int(reply[2]), reply[3] == 1, reply[4] == 1)
+
+
+def _text(job_id: bytes) -> str:
+    """An id may be any bytes."""
+    return job_id.decode(errors="surrogateescape")
 
 
 def _request(fields: Sequence[bytes | None]) -> Request | None:

@@ -6,6 +6,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from redis.exceptions import NoScriptError
@@ -19,7 +20,7 @@ from shared.settings import Settings
 from tests.crash.flows import Desk
 from tests.crash.rest import assert_at_rest
 from tests.lines import LineDriver
-from worker.ahead import Turn
+from worker.ahead import Ahead, Turn
 from worker.batch import BatchRunner
 
 PARTITION = 3
@@ -27,8 +28,10 @@ BATCH = 2
 CAPACITY = 4
 SEATED = [(arrival, "confirmed", None) for arrival in range(1, CAPACITY + 1)]
 REFUSED = [(arrival, "rejected", "sold_out") for arrival in range(CAPACITY + 1, 10)]
-# The first batch of a process is replied before the next is taken; of the rest, all but the last are taken ahead.
+# The first batch of a process is replied before the next is taken; of the rest, all but the first are taken ahead. The
+# last one is short, and what was to stand behind it is asked for before that is known.
 BATCHES = 5
+TAKES = BATCHES + 1
 
 
 @pytest.fixture
@@ -64,7 +67,8 @@ def test_leaves_what_a_worker_that_lives_would_have_left(
     desk: Desk, sale: Sale, sweep: Callable[..., list[str]]
 ) -> None:
     points = Counter(sweep(sale.ask, check=sale.check, batches_only=True))
-    assert points["commit"] == points["EVALSHA take"] == points["EVALSHA reply"] == BATCHES
+    assert points["commit"] == points["EVALSHA reply"] == BATCHES
+    assert points["EVALSHA take"] == TAKES
     desk.assert_kept()
 
 
@@ -231,6 +235,44 @@ class TestPause:
         driver.decide_all()
         assert desk.outcomes(run.event)[2 * BATCH] == (5, "withdrawn", "withdrawn_by_user")
         desk.assert_kept()
+
+    def test_puts_back_a_short_batch_too(
+        self, desk: Desk, run: Run, driver: LineDriver, engine: Engine
+    ) -> None:
+        """Behind which something was asked for before it was known to be short."""
+        run.warm_up()
+        jobs = [answer.job_id for answer in desk.book_each(run.event, desk.users[BATCH:7])]
+        run.at_commit(2, lambda: pause(engine))
+        assert run.run() == 2 * BATCH
+        assert run.run() == "paused"
+        assert run.in_flight() == 0
+        assert desk.redis.lrange(keys.queue(PARTITION), 0, -1) == [str(jobs[-1]).encode()]
+        with transaction(engine) as session:
+            line_pause.resume(session, actor_id=None)
+        driver.decide_all()
+        desk.assert_kept()
+
+
+class TestReply:
+    def test_leaves_before_the_next_batch_is_read(
+        self, desk: Desk, run: Run, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Redis would have nothing to do meanwhile."""
+        run.warm_up()
+        desk.book_each(run.event, desk.users[BATCH:])
+        told: list[str] = []
+
+        def note(function: Callable[..., object], name: str) -> Callable[..., object]:
+            def noting(*arguments: Any) -> object:
+                told.append(name)
+                return function(*arguments)
+
+            return noting
+
+        for name in ("reply", "take", "fetch_next"):
+            monkeypatch.setattr(Ahead, name, note(getattr(Ahead, name), name))
+        run.run()
+        assert told[:7] == ["take", "reply", "take", "fetch_next", "reply", "take", "fetch_next"]
 
 
 class TestSomethingForeignInFlight:

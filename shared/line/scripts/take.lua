@@ -1,6 +1,7 @@
--- Hands the holder its next batch: what is in flight, if anything is (recovery), else the head of the line. Who has
--- `behind` requests in hand, and replies them later, takes ahead: those in flight are its own. Keys after the eighth
--- are of other lines that the holder serves, what waits and what is in flight: it is told whether there is any.
+-- Hands the holder its next batch: what is in flight, if anything is (recovery), else the head of the line. Who takes
+-- ahead expects `behind` requests in flight, which are in its own hands, and gets what stands behind them; when there are
+-- more or less of them, it is told which, and nothing is taken. Keys after the eighth are of other lines that the holder
+-- serves, what waits and what is in flight: it is told whether there is any.
 -- The first write frees memory, so that a Redis at maxmemory still drains.
 local queue, in_flight, token_key, suspects, alone, bell, started, suspended = unpack(KEYS, 1, 8)
 local token, maximum, instance, newest_version = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4])
@@ -13,7 +14,9 @@ if redis.call('EXISTS', suspended) == 1 then return {'suspended'} end
 -- Reads that fail when a key has the wrong type: an error after the first write would lose what was popped.
 redis.call('ZCARD', started)
 redis.call('SCARD', suspects)
-local recovered = redis.call('LLEN', in_flight) ~= behind
+local flying = redis.call('LLEN', in_flight)
+if behind > 0 and flying ~= behind then return {'flying', redis.call('LRANGE', in_flight, 0, -1)} end
+local recovered = behind == 0 and flying > 0
 local ids
 if recovered then ids = redis.call('LRANGE', in_flight, 0, -1) else ids = redis.call('LRANGE', queue, 0, maximum - 1) end
 
@@ -56,4 +59,11 @@ end
 redis.call('SADD', suspects, instance)
 local others = redis.call('SCARD', suspects) - 1
 local others_wait = KEYS[9] and redis.call('EXISTS', unpack(KEYS, 9)) > 0
-return {'taken', recovered and 1 or 0, others, redis.call('EXISTS', alone), jobs, others_wait and 1 or 0}
+-- One after the other, not a table each: Redis sends what is nested piece by piece, with a system call for each.
+local answer = {'taken', recovered and 1 or 0, others, redis.call('EXISTS', alone), others_wait and 1 or 0}
+for index = 1, count do
+  local fields, last = jobs[index], 5 * index
+  answer[last + 1], answer[last + 2], answer[last + 3] = fields[1], fields[2], fields[3]
+  answer[last + 4], answer[last + 5] = fields[4], fields[5]
+end
+return answer
