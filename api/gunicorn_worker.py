@@ -16,6 +16,7 @@ from gunicorn.http import wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
 from api.gunicorn_answers import Answer
+from api.gunicorn_patience import Patience
 from api.gunicorn_requests import Parser, create
 
 _format_date = lru_cache(maxsize=1)(gunicorn.util.http_date)
@@ -28,6 +29,16 @@ class Worker(GeventWorker):
         """Serves until the process is told to stop."""
         install(self.cfg)
         super().init_process()
+
+    def run(self) -> None:
+        """Takes connections."""
+        self._patience = Patience(self.cfg.keepalive)
+        self._patience.start()
+        super().run()
+
+    def timeout_ctx(self) -> Patience:
+        """In it a connection waits for its next request."""
+        return self._patience
 
 
 def install(config: Any) -> None:  # noqa: ANN401 - gunicorn has no types

@@ -64,6 +64,28 @@ class TestAnAnswer:
             assert read_until(connection, b"0\r\n\r\n") == b"%X\r\n%s\r\n0\r\n\r\n" % (len(LAST), LAST)
 
 
+class TestAConnectionThatSaysNothing:
+    @pytest.mark.parametrize("said", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: guichet.test\r\n\r\n"])
+    def test_is_closed_and_no_other(self, settings, tmp_path, said):
+        options = (*PATIENT, "--keep-alive", "1")
+        with (
+            gunicorn(settings, tmp_path / "web.log", application=APPLICATION, options=options) as port,
+            connected(port) as streaming,
+        ):
+            ask(streaming, "/wait")
+            read_until(streaming, FIRST + b"\r\n")
+            with connected(port) as silent:
+                silent.sendall(said)
+                received = b"".join(iter(lambda: silent.recv(65_536), b""))
+                assert received == b"" or received.endswith(b"here")
+                assert bool(received) == said.endswith(b"\r\n\r\n")
+            with connected(port) as asking:
+                ask(asking, "/go")
+                read_until(asking, b"here")
+            assert read_until(streaming, b"0\r\n\r\n").endswith(LAST + b"\r\n0\r\n\r\n")
+        assert b"Traceback" not in (tmp_path / "web.log").read_bytes()
+
+
 class TestAProcessThatIsToldToStop:
     def test_ends_what_it_answers_and_takes_no_more(self, port):
         with connected(port) as streaming, connected(port) as asking, connected(port) as last:

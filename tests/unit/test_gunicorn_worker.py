@@ -266,7 +266,11 @@ class TestTheConfiguration:
         assert gunicorn_conf.http_parser == "python"
 
     def test_leaves_the_life_of_requests_and_processes_to_gunicorn(self):
-        assert {name for name in vars(Worker) if not name.startswith("__")} == {"init_process"}
+        assert {name for name in vars(Worker) if not name.startswith("__")} == {
+            "init_process",
+            "run",
+            "timeout_ctx",
+        }
         assert issubclass(Worker, base.Worker)
 
     def test_has_no_access_log_of_gunicorn(self):
