@@ -1,6 +1,7 @@
 """Telling Redis what was decided: one script for a batch."""
 
 import base64
+import binascii
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -91,6 +92,10 @@ def reply_command(
     partition = claim.partition
     now = utc_now()
     counted = increments(((job.result["outcome"], job.seconds) for job in jobs), reissued)
+    told: list[bytes] = []
+    for job in jobs:
+        told += (job.job_id.encode(), binascii.b2a_base64(orjson.dumps(job.result), newline=False))
+    failed = [job.job_id for job in jobs if job.result["outcome"] == FAILED]
     arguments: list[Argument] = [
         claim.token,
         worker_name,
@@ -106,18 +111,15 @@ def reply_command(
         keys.UNDECIDED_PREFIX,
         _UNDECIDED_BEFORE,
         len(jobs),
+        len(failed),
         len(last_arrivals),
         _FAILURE_TEXT,
         len(counted),
         instance,
+        b",".join(told),
+        *["" if job.user_id is None else job.user_id for job in jobs],
+        *failed,
     ]
-    for job in jobs:
-        arguments += (
-            job.job_id,
-            "failed" if job.result["outcome"] == FAILED else "finished",
-            base64.b64encode(orjson.dumps(job.result)),
-            "" if job.user_id is None else job.user_id,
-        )
     for event_id, last_arrival in last_arrivals.items():
         arguments += (event_id, last_arrival, (last_given or {}).get(event_id, last_arrival))
     for name, increment in counted.items():

@@ -1,11 +1,12 @@
--- Tells Redis what was decided: status, result, registries, counts; then who waits is told.
+-- Tells Redis what was decided: status, result, registries, counts; then who waits is told. The message, which has each
+-- job's id and its result, is one argument: a thousand would each be read, copied and handed to Lua for themselves.
 -- Removes exactly its own ids from in-flight, and does nothing under an outdated token.
 local in_flight, token_key, suspects, alone, started, finished, failed = unpack(KEYS, 1, 7)
 local decided, arrivals, counters, metrics = unpack(KEYS, 8, 11)
 local token, worker_name, ended_at, now, ttl, kept_max = unpack(ARGV, 1, 6)
 local rate, channel, job_prefix, result_prefix, suffix, undecided_prefix, undecided_before = unpack(ARGV, 7, 13)
-local job_count, event_count, failure_text = tonumber(ARGV[14]), tonumber(ARGV[15]), ARGV[16]
-local counted, instance = tonumber(ARGV[17]), ARGV[18]
+local job_count, failed_count, event_count = tonumber(ARGV[14]), tonumber(ARGV[15]), tonumber(ARGV[16])
+local failure_text, counted, instance, message = ARGV[17], tonumber(ARGV[18]), ARGV[19], ARGV[20]
 
 if redis.call('GET', token_key) ~= token then return {'outdated'} end
 
@@ -13,14 +14,17 @@ if redis.call('GET', token_key) ~= token then return {'outdated'} end
 for _, key in ipairs({started, finished, failed}) do redis.call('ZCARD', key) end
 for _, key in ipairs({decided, arrivals, counters}) do redis.call('HLEN', key) end
 
+local ids, results, first = {}, {}, 1
+for index = 1, job_count do
+  local comma = string.find(message, ',', first, true)
+  local next_comma = string.find(message, ',', comma + 1, true) or 0
+  ids[index], results[index] = string.sub(message, first, comma - 1), string.sub(message, comma + 1, next_comma - 1)
+  first = next_comma + 1
+end
+
 -- Out of flight first: it frees memory, so that everything after it is allowed at maxmemory. A batch as it was
 -- taken is the head of the list and leaves it in one call.
-local position = 19
-local ids, removed = {}, 0
-for index = 1, job_count do
-  ids[index] = ARGV[position]
-  position = position + 4
-end
+local removed = 0
 local head = redis.call('LRANGE', in_flight, 0, job_count - 1)
 if table.concat(head, ',') == table.concat(ids, ',') then
   redis.call('LPOP', in_flight, job_count)
@@ -33,12 +37,11 @@ end
 -- the time for each key and write it down as this call anyway.
 local expires = string.format('%.0f', now + ttl)
 local gone_ms = string.format('%.0f', (redis.call('TIME')[1] + ttl) * 1000)
-local ended, good, bad, told = {}, {}, {}, {}
-position = 19
+local ended, good, bad, is_failed = {}, {}, {}, {}
+for index = 21 + job_count, 20 + job_count + failed_count do is_failed[ARGV[index]] = true end
 for index = 1, job_count do
-  local id, status, result, user = unpack(ARGV, position, position + 3)
-  position = position + 4
-  told[2 * index - 1], told[2 * index] = id, result
+  local id, result, user = ids[index], results[index], ARGV[20 + index]
+  local status = is_failed[id] and 'failed' or 'finished'
   local key = job_prefix .. id
   ended[#ended + 1] = id .. suffix
   if user ~= '' and redis.call('ZREM', undecided_prefix .. string.format('%d', user / 16), id) == 0 then
@@ -72,6 +75,7 @@ for index = 1, job_count do
   end
 end
 
+local position = 21 + job_count + failed_count
 for _ = 1, event_count do
   local event_id, last_arrival, last_given = unpack(ARGV, position, position + 2)
   position = position + 3
@@ -102,8 +106,14 @@ for _, registry in ipairs({finished, failed}) do
   redis.call('ZREMRANGEBYSCORE', registry, '-inf', now)
   local excess = redis.call('ZCARD', registry) - tonumber(kept_max)
   if excess > 0 then
-    for _, id in ipairs(redis.call('ZRANGE', registry, 0, excess - 1)) do
-      redis.call('DEL', job_prefix .. id, result_prefix .. id)
+    local gone, surplus = {}, redis.call('ZRANGE', registry, 0, excess - 1)
+    for index, id in ipairs(surplus) do
+      gone[#gone + 1] = job_prefix .. id
+      gone[#gone + 1] = result_prefix .. id
+      if #gone == 2000 or index == #surplus then
+        redis.call('DEL', unpack(gone))
+        gone = {}
+      end
     end
     redis.call('ZREMRANGEBYRANK', registry, 0, excess - 1)
   end
@@ -111,5 +121,5 @@ end
 redis.call('DEL', suspects, alone)
 -- Who took ahead has its next batch in hand: should it end now, it ended with that.
 if instance ~= '' and redis.call('EXISTS', in_flight) == 1 then redis.call('SADD', suspects, instance) end
-redis.call('PUBLISH', channel, table.concat(told, ','))
+redis.call('PUBLISH', channel, message)
 return {'replied', removed}
