@@ -6,9 +6,16 @@ from typing import Final
 from scripts.benches import scaling_report
 from scripts.benches.figures import Measurement, median
 from scripts.benches.installation import Laboratory
-from scripts.benches.scaling_runs import CONNECTIONS, Run, run_accepts, run_decisions, run_end_to_end
+from scripts.benches.scaling_runs import (
+    CONNECTIONS,
+    Run,
+    run_accepts,
+    run_beside,
+    run_decisions,
+    run_end_to_end,
+)
 from scripts.capacity import model
-from scripts.capacity.calibration import Prediction, Sample, calibrate
+from scripts.capacity.calibration import Mixture, Prediction, Sample, calibrate, in_company, price_of_company
 from scripts.capacity.model import Costs, Demand, Size
 from shared.settings import Settings
 from worker.booking_worker import PATIENCE_SECONDS, SMALL_BATCH
@@ -27,11 +34,13 @@ class Runs:
     decisions: dict[int, list[Run]] = field(default_factory=dict)
     small_batches: list[Run] = field(default_factory=list)
     end_to_end: list[Run] = field(default_factory=list)
+    beside: list[Mixture] = field(default_factory=list)
 
 
 def measure(laboratory: Laboratory) -> Measurement:
-    """The model is told the costs of one API process and of one worker, and how much of the machine others left during
-    each run. From these it says what two and four processes do, and how fast a sell-out is.
+    """The model is told the costs of one API process and of one worker, each alone and beside each other, and how much
+    of the machine others left during each run. From these it says what two and four processes do, and how fast a
+    sell-out is.
     """
     measurement, runs = Measurement(), Runs()
     for count in COUNTS:
@@ -63,12 +72,14 @@ def _take_round(laboratory: Laboratory, measurement: Measurement, runs: Runs) ->
         runs.small_batches.append(
             run_decisions(installation, user_ids, fewer, workers=1, batch_max=SMALL_BATCH_MAX)
         )
+        half = installation.make_tokens(max(1, sizes.scaling_accepts // 2))
+        runs.beside.append(run_beside(installation, half, user_ids, sizes.scaling_decisions // 2))
 
 
 def calibrate_from(runs: Runs) -> Costs:
-    """Of the runs with one process each, the small batches included."""
+    """Of the runs with one process each: alone, the small batches included, and beside each other."""
     large, small = middle(runs.decisions[1]), middle(runs.small_batches)
-    return calibrate(
+    alone = calibrate(
         middle(runs.accepts[1]).each,
         Sample(small.batch_size, small.each),
         Sample(large.batch_size, large.each),
@@ -76,6 +87,7 @@ def calibrate_from(runs: Runs) -> Costs:
         patient_below=SMALL_BATCH,
         patience_us=PATIENCE_SECONDS * 1e6,
     )
+    return in_company(alone, median([price_of_company(alone, mixture) for mixture in runs.beside]))
 
 
 def predict(costs: Costs, runs: Runs) -> dict[str, Prediction]:

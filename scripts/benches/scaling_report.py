@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from scripts.benches.figures import Figure, Measurement, median, spread
 from scripts.benches.scaling_runs import Run
 from scripts.benches.series import Curve, Line, Table
-from scripts.capacity.calibration import Prediction
+from scripts.capacity.calibration import Mixture, Prediction, price_of_company
 from scripts.capacity.markdown import PARTS, costs_rows
 from scripts.capacity.model import Costs, Demand
 from scripts.capacity.outlook import COLUMNS, outlook
@@ -28,7 +28,7 @@ def fill_in(
         zip(predictions, [*runs.accepts.values(), *runs.decisions.values(), runs.end_to_end], strict=True)
     )
     measurement.figures = [_rate(name, by_name[name], found) for name, found in predictions.items()]
-    measurement.figures.append(_error(predictions))
+    measurement.figures += [_company(runs.beside, costs), _error(predictions)]
     measurement.curves = [
         *_curves("accepts", "API processes", runs.accepts, predictions),
         *_curves("decisions", "workers", runs.decisions, predictions),
@@ -60,6 +60,20 @@ def _rate(name: str, runs: list[Run], found: Prediction) -> Figure:
         unit="/s",
         note="; ".join(parts),
         client_cpu=found.measured * each.client_us / 1e6 if each.client_us else None,
+    )
+
+
+def _company(beside: list[Mixture], costs: Costs) -> Figure:
+    prices = [price_of_company(costs, mixture) for mixture in beside]
+    accepted = median([mixture.accepts / mixture.seconds for mixture in beside])
+    decided = median([mixture.decisions / mixture.seconds for mixture in beside])
+    cores = median([mixture.cores for mixture in beside])
+    return Figure(
+        what="price of company",
+        value=costs.company,
+        unit="×",
+        note=f"one API process' {accepted:,.0f} accepts a second beside one worker's {decided:,.0f} decisions, over"
+        f" what they cost alone; others left {cores:.2f} cores; {spread(prices, 2)}",
     )
 
 
@@ -113,7 +127,8 @@ def _costs(costs: Costs) -> Table:
         columns=("", *PARTS),
         rows=costs_rows(costs),
         note="CPU of one API process' accepts, and of one worker's decisions in batches of two sizes; waiting is"
-        " what an accept of a single connection, or a worker, stands still for",
+        " what an accept of a single connection, or a worker whose line is full, stands still for; in company is where"
+        " every core is busy",
     )
 
 

@@ -1,11 +1,8 @@
 """One run of one configuration, for `scaling`: operations a second, what each cost, and the cores that were left."""
 
-import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Final
 
 from sqlalchemy import text
@@ -13,21 +10,18 @@ from sqlalchemy import text
 from scripts.benches.cores import CoresWatch
 from scripts.benches.deciding import REQUESTS_PER_SEAT
 from scripts.benches.figures import percentile
-from scripts.benches.fill import fill_here
 from scripts.benches.installation import Installation
 from scripts.benches.processes import CpuMeter, Process, family
+from scripts.benches.scaling_line import full_line
 from scripts.benches.web import Web
 from scripts.benches.window import find_window
+from scripts.capacity.calibration import Mixture
 from scripts.capacity.model import Demand
 from shared.db import transaction
-from shared.line import keys
-from shared.line.look import look_at_workers
-from shared.services import line_pause
+from shared.settings import Settings
 
 CONNECTIONS: Final = 64
 PROBES: Final = 100  # of one connection, to see what an accept waits for when nobody is in its way
-_FILLERS: Final = 2
-_BALANCE_SECONDS: Final = 60.0
 _LAST_DECISION: Final = "select extract(epoch from max(decided_at)) from decisions where event_id = :event_id"
 
 # All decisions of a batch have one instant.
@@ -70,27 +64,42 @@ def run_decisions(
     installation: Installation, user_ids: list[int], count: int, *, workers: int, batch_max: int
 ) -> Run:
     """So many decisions, a full line in every partition, by workers that share the partitions evenly."""
-    partitions = installation.settings.partitions
-    share = max(1, count // partitions)
-    _set_pause(installation, paused=True)
-    with ExitStack() as stack:
-        running = [stack.enter_context(installation.worker(batch_max=batch_max)) for _ in range(workers)]
-        event_ids = [installation.make_event(max(1, share // REQUESTS_PER_SEAT)) for _ in range(partitions)]
-        _fill(installation, event_ids, user_ids[:share])
-        running[0].wait_until(
-            lambda: _is_shared_evenly(installation, workers),
-            what="evenly shared partitions",
-            seconds=_BALANCE_SECONDS,
-        )
-        meter = CpuMeter(_groups(installation, worker=running))
+    with full_line(installation, user_ids, count, workers=workers, batch_max=batch_max) as line:
+        meter = CpuMeter(_groups(installation, worker=line.workers))
         with CoresWatch() as watch:
-            _set_pause(installation, paused=False)
-            for partition in range(partitions):  # all wake up at once, instead of within a second
-                installation.redis.rpush(keys.bell(partition), 1)
-            for event_id in event_ids:
-                installation.wait_decided(running[0], event_id, share)
-        each = _demand(meter.micros_each(share * partitions))
-    return _decided(installation, event_ids, each, watch, workers=workers)
+            line.release()
+            line.wait_decided()
+        each = _demand(meter.micros_each(line.depth))
+    return _decided(installation, line.event_ids, each, watch, workers=workers)
+
+
+def run_beside(installation: Installation, tokens: Sequence[str], user_ids: list[int], count: int) -> Mixture:
+    """One API process accepts everybody's request while one worker decides a line of `count`, full of others'."""
+    with (
+        full_line(installation, user_ids, count, workers=1, batch_max=Settings().batch_max) as line,
+        installation.web(web_processes=1) as web,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        event_id = installation.make_event(1_000_000)
+        web.warm_up(event_id, list(tokens[:CONNECTIONS]))
+        requests = [web.booking(event_id, token) for token in tokens]
+        meter = CpuMeter(_groups(installation, api=web.process, worker=line.workers))
+        with CoresWatch() as watch:
+            released = thread.submit(line.release_with_next)
+            outcome = web.load(requests, connections=CONNECTIONS)
+        spent = _demand(meter.micros_each(1), client_us=1e6 * outcome.cpu_seconds)
+        released.result()
+    began, ended = outcome.first_sent_at, outcome.last_answer_at
+    with transaction(installation.engine) as session:
+        rows = session.execute(text(_BATCHES), {"ids": [*line.event_ids, event_id]}).all()
+    decided = [decisions for _, instant, decisions in rows if float(instant) <= ended]
+    return Mixture(
+        accepts=len(requests),
+        decisions=sum(decided),
+        batches=len(decided),
+        seconds=ended - began,
+        cores=watch.available(began, ended, own_cpu_seconds=spent.cpu_us / 1e6),
+    )
 
 
 def run_end_to_end(installation: Installation, tokens: Sequence[str], *, processes: int) -> Run:
@@ -124,17 +133,17 @@ def _alone_us(web: Web, event_id: int, tokens: Sequence[str]) -> float:
 
 
 def _decided(
-    installation: Installation, event_ids: list[int], each: Demand, watch: CoresWatch, *, workers: int
+    installation: Installation, event_ids: Sequence[int], each: Demand, watch: CoresWatch, *, workers: int
 ) -> Run:
     with transaction(installation.engine) as session:
-        rows = session.execute(text(_BATCHES), {"ids": event_ids}).all()
+        rows = session.execute(text(_BATCHES), {"ids": list(event_ids)}).all()
     window = find_window([(event_id, float(instant), count) for event_id, instant, count in rows])
     rate = window.decided / max(window.ended - window.began, 1e-6)
     own = each.cpu_us * window.decided / 1e6
     return Run(
         rate=rate,
-        # Of a worker that does one thing after the other: what is not CPU was waiting.
-        each=each.plus(Demand(wait_us=max(0.0, workers * 1e6 / rate - each.cpu_us))),
+        # Redis works for the next batch meanwhile: what was neither the worker's CPU nor PostgreSQL's was waiting.
+        each=each.plus(Demand(wait_us=max(0.0, workers * 1e6 / rate - each.worker_us - each.postgres_us))),
         cores=watch.available(window.began, window.ended, own_cpu_seconds=own),
         batch_size=window.decided / window.batches,
     )
@@ -153,24 +162,3 @@ def _groups(
 
 def _demand(micros: Mapping[str, float], *, client_us: float = 0.0) -> Demand:
     return Demand(client_us=client_us, **micros)
-
-
-def _set_pause(installation: Installation, *, paused: bool) -> None:
-    with transaction(installation.engine) as session:
-        (line_pause.pause if paused else line_pause.resume)(session, actor_id=None, by="bench")
-
-
-def _is_shared_evenly(installation: Installation, workers: int) -> bool:
-    time.sleep(0.1)  # asked without pause, this would be the busiest program of the machine
-    looks = [look for look in look_at_workers(installation.redis) if look.live]
-    held = [len(look.partitions) for look in looks]
-    most = -(-installation.settings.partitions // workers)
-    return len(held) == workers and sum(held) == installation.settings.partitions and max(held) <= most
-
-
-def _fill(installation: Installation, event_ids: Sequence[int], user_ids: list[int]) -> None:
-    with ProcessPoolExecutor(_FILLERS, mp_context=get_context("spawn")) as pool:
-        for done in [
-            pool.submit(fill_here, installation.settings, event_id, user_ids) for event_id in event_ids
-        ]:
-            done.result()

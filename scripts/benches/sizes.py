@@ -30,7 +30,7 @@ class Sizes:
     reads: int = 10_000  # of one list and one event
     status: int = 8_000  # polls, a quarter as many clients
     waiters: int = 3_000
-    scaling_accepts: int = 10_000  # in each configuration
+    scaling_accepts: int = 8_000  # in each configuration
     scaling_decisions: int = 40_000
     processes_max: int = 4  # side by side; most of a short run is their start
 

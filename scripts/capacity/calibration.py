@@ -1,8 +1,8 @@
 """Costs out of a bench's figures, and how far the model is from what was measured besides."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
-from scripts.capacity.model import Costs, Demand, Throughput
+from scripts.capacity.model import MICROS, Costs, Demand, Throughput
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,6 +11,19 @@ class Sample:
 
     batch_size: float
     each: Demand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """What was accepted and, in so many batches, decided at once, while more processes than cores wanted to work; how
+    long that took, and the cores that others left.
+    """
+
+    accepts: int
+    decisions: int
+    batches: int
+    seconds: float
+    cores: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +77,26 @@ def calibrate(
         patient_below=patient_below,
         patience_us=patience_us,
     )
+
+
+def price_of_company(costs: Costs, mixture: Mixture) -> float:
+    """How many seconds of a core a second's worth of lone work took beside other work. Never less than one: what is
+    cheaper in company is noise.
+
+    It is more because the CPU of each is dearer (neighbours in the caches, interruptions), and because a core idles at
+    times while who could use it waits for somebody who waits for the other core.
+    """
+    alone_us = (
+        mixture.accepts * costs.accept.cpu_us
+        + mixture.decisions * costs.decision.cpu_us
+        + mixture.batches * costs.batch.cpu_us
+    )
+    return max(1.0, MICROS * mixture.cores * mixture.seconds / alone_us)
+
+
+def in_company(costs: Costs, company: float) -> Costs:
+    """The costs with that price. Hundredths: what is finer is noise."""
+    return replace(costs, company=round(company, 2))
 
 
 def _rounded(demand: Demand) -> Demand:

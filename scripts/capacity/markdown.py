@@ -21,6 +21,7 @@ PARTS: Mapping[str, str] = {
     "waiting": "wait_us",
 }
 OPERATIONS: Mapping[str, str] = {"an accept": "accept", "a decision": "decision", "a batch, once": "batch"}
+COMPANY = "in company, times"
 
 
 def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -30,20 +31,32 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def costs_rows(costs: Costs) -> list[tuple[str, ...]]:
-    """A row for each of OPERATIONS, a column for each of PARTS, microseconds."""
+    """A row for each of OPERATIONS, a column for each of PARTS, microseconds; and how many times that in company, which
+    makes nobody wait longer.
+    """
+    prices = (1.0 if part == "wait_us" else costs.company for part in PARTS.values())
     return [
-        (label, *(f"{getattr(getattr(costs, name), part):.1f}" for part in PARTS.values()))
-        for label, name in OPERATIONS.items()
+        *(
+            (label, *(f"{getattr(getattr(costs, name), part):.1f}" for part in PARTS.values()))
+            for label, name in OPERATIONS.items()
+        ),
+        (COMPANY, *(f"{price:.2f}" for price in prices)),
     ]
 
 
 def read_costs(rows: Sequence[Sequence[str]]) -> Costs:
     """What `costs_rows` wrote, with a worker that is set as usual."""
+    *operations, company = rows
     demands = {
         OPERATIONS[row[0]]: Demand(**dict(zip(PARTS.values(), map(float, row[1:]), strict=True)))
-        for row in rows
+        for row in operations
     }
-    return Costs(accept=demands["accept"], decision=demands["decision"], batch=demands["batch"])
+    return Costs(
+        accept=demands["accept"],
+        decision=demands["decision"],
+        batch=demands["batch"],
+        company=float(company[1]),
+    )
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
 Two operational laws, which hold whatever the arrivals look like: a resource that is busy `d` microseconds an operation
 does at most 1,000,000 / d a second (the utilisation law), and `n` operations under way that take `r` microseconds each
-when nobody is in their way are at most n / r (Little's law). The least of these ceilings is the limit. Pure: no clock,
-no I/O.
+when nobody is in their way are at most n / r (Little's law). The least of these ceilings is the limit. Costs are what
+work costs alone; where the cores are the limit all work has company, which has its price. Pure: no clock, no I/O.
 """
 
 from dataclasses import dataclass, field, fields
@@ -55,7 +55,11 @@ class Demand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What the bench measured on the machine in question. A decision costs its own share and a share of its batch."""
+    """What the bench measured on the machine in question. A decision costs its own share and a share of its batch.
+
+    `company`: how many seconds of a core a second's worth of lone work takes where more processes than cores want to
+    work.
+    """
 
     accept: Demand
     decision: Demand
@@ -63,13 +67,24 @@ class Costs:
     batch_max: int = 500
     patient_below: int = 64  # after a batch smaller than this a worker waits for more
     patience_us: float = 5_000.0
+    company: float = 1.0
 
     def decision_in(self, batch_size: float) -> Demand:
         """One of the decisions of a batch of that size."""
         return self.decision.plus(self.batch, times=1 / batch_size)
 
+    @property
+    def lane_us(self) -> float:
+        """From one decision of a partition's long line to the next. Two batches are in flight: while one is decided and
+        written, Redis hands out the next and is told the last. The slower of the two sides counts.
+        """
+        each = self.decision_in(self.batch_max)
+        return max(each.redis_us, each.serial_us - each.redis_us)
+
     def batch_cycle_us(self, batch_size: float) -> float:
-        """From taking a batch of that size to taking the next, when nobody is in its way."""
+        """From taking a batch of that size to taking the next, when nobody is in its way. A batch that is not full is
+        the only one in flight: everything in it is one after the other.
+        """
         patience = self.patience_us if batch_size < self.patient_below else 0.0
         return patience + batch_size * self.decision_in(batch_size).serial_us
 
@@ -122,13 +137,13 @@ class Throughput:
 
 def accepts(costs: Costs, size: Size) -> Throughput:
     """Accepts a second while nothing is decided."""
-    return _lowest_first(_accept_ceilings(costs.accept, size) | _shared_ceilings(costs.accept, size))
+    return _lowest_first(_accept_ceilings(costs.accept, size) | _shared_ceilings(costs, costs.accept, size))
 
 
 def decisions(costs: Costs, size: Size) -> Throughput:
     """Decisions a second of lines that are long enough for full batches, while nothing is accepted."""
     each = costs.decision_in(costs.batch_max)
-    ceilings = _shared_ceilings(each, size) | _lane_ceiling(costs, size, costs.batch_max)
+    ceilings = _shared_ceilings(costs, each, size) | _lane_ceiling(costs, size)
     return _lowest_first(ceilings, costs.batch_max)
 
 
@@ -150,27 +165,28 @@ def _end_to_end(costs: Costs, size: Size, batch_size: float) -> Throughput:
     both = costs.accept.plus(costs.decision_in(batch_size))
     ceilings = (
         _accept_ceilings(costs.accept, size)
-        | _shared_ceilings(both, size)
-        | _lane_ceiling(costs, size, costs.batch_max)  # what waits longer comes in larger batches
+        | _shared_ceilings(costs, both, size)
+        | _lane_ceiling(costs, size)  # what waits longer comes in larger batches
     )
     return _lowest_first(ceilings, batch_size)
 
 
 def _crowded_cycle_us(costs: Costs, size: Size, batch_size: float, limit: str) -> float:
-    """A batch's cycle, longer where everybody queues for Redis. Cores that are all busy make it no longer: who slept is
-    let in first, and was seen to take batches as small as on idle cores.
-    """
-    delayed_us = 0.0
+    """A batch's cycle: longer where everybody queues for Redis, and by the price of company where all want a core."""
+    each, delayed_us = costs.decision_in(batch_size), 0.0
     if limit == REDIS:
         waiting = (size.api_processes + _lanes(size)[1]) / size.redis_primaries
-        delayed_us = costs.decision_in(batch_size).redis_us * max(0.0, waiting - 1)
+        delayed_us = each.redis_us * max(0.0, waiting - 1)
+    elif limit == CORES:
+        delayed_us = each.cpu_us * (costs.company - 1)
     return costs.batch_cycle_us(batch_size) + batch_size * delayed_us
 
 
-def _shared_ceilings(each: Demand, size: Size) -> dict[str, float]:
+def _shared_ceilings(costs: Costs, each: Demand, size: Size) -> dict[str, float]:
     cpu = each.cpu_us - (each.client_us if size.clients is None else 0.0)
     return {
-        CORES: _rate(size.cores, cpu),
+        # Full cores are the company that has its price; below the other ceilings there is room.
+        CORES: _rate(size.cores, costs.company * cpu),
         REDIS: _rate(size.redis_primaries, each.redis_us),  # one thread runs its scripts
     }
 
@@ -184,10 +200,10 @@ def _accept_ceilings(each: Demand, size: Size) -> dict[str, float]:
     return found
 
 
-def _lane_ceiling(costs: Costs, size: Size, batch_size: float) -> dict[str, float]:
-    """A partition is served strictly one batch after the other."""
+def _lane_ceiling(costs: Costs, size: Size) -> dict[str, float]:
+    """A partition is decided strictly one batch after the other."""
     name, lanes = _lanes(size)
-    return {name: _rate(lanes, costs.decision_in(batch_size).serial_us)}
+    return {name: _rate(lanes, costs.lane_us)}
 
 
 def _lanes(size: Size) -> tuple[str, int]:

@@ -2,7 +2,16 @@
 
 import pytest
 
-from scripts.capacity.calibration import Prediction, Sample, calibrate, split
+from scripts.capacity.calibration import (
+    Mixture,
+    Prediction,
+    Sample,
+    calibrate,
+    in_company,
+    price_of_company,
+    split,
+)
+from scripts.capacity.markdown import costs_rows, read_costs
 from scripts.capacity.model import Ceiling, Costs, Demand, Throughput
 from scripts.capacity.outlook import COLUMNS, SIZES, outlook
 
@@ -35,6 +44,32 @@ class TestWhatADecisionCosts:
         )
         assert costs.decision_in(25).worker_us == pytest.approx(small.each.worker_us)
         assert costs.decision_in(250).worker_us == pytest.approx(large.each.worker_us)
+
+
+class TestThePriceOfCompany:
+    COSTS = Costs(
+        accept=Demand(api_us=400, redis_us=100, wait_us=900),
+        decision=Demand(worker_us=40, redis_us=60, wait_us=30),
+        batch=Demand(postgres_us=2_000, wait_us=500),
+    )
+
+    def mixture(self, *, cores):
+        return Mixture(accepts=2_000, decisions=8_000, batches=100, seconds=1.25, cores=cores)
+
+    def test_is_the_time_of_all_cores_over_the_cpu_of_the_same_work_alone(self):
+        # 1 s of accepts, 0.8 s of decisions and 0.2 s of batches
+        assert price_of_company(self.COSTS, self.mixture(cores=2)) == pytest.approx(1.25)
+
+    def test_is_none_where_others_took_the_rest(self):
+        assert price_of_company(self.COSTS, self.mixture(cores=1.6)) == pytest.approx(1)
+
+    def test_is_never_a_gain(self):
+        assert price_of_company(self.COSTS, self.mixture(cores=1)) == 1
+
+    def test_is_written_and_read_beside_the_costs(self):
+        costs = in_company(self.COSTS, 1.234)
+        assert costs.company == 1.23
+        assert read_costs(costs_rows(costs)) == costs
 
 
 class TestAPrediction:

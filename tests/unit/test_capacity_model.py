@@ -51,6 +51,13 @@ class TestAccepts:
         assert (one.limit.resource, one.per_second) == (model.REDIS, 20_000)
         assert four.per_second == pytest.approx(80_000)
 
+    def test_pay_for_company_where_the_cores_are_the_limit_and_nowhere_else(self):
+        dear = replace(COSTS, company=1.25)
+        crowded = model.accepts(dear, Size(cores=2, api_processes=4, clients=1))
+        roomy = model.accepts(dear, Size(cores=16, api_processes=1))
+        assert crowded.per_second == pytest.approx(2_000_000 / (1.25 * 470))
+        assert roomy.limit == model.Ceiling(model.API, 2_500)
+
     def test_of_few_connections_wait_for_the_disk(self):
         costs = replace(COSTS, accept=replace(COSTS.accept, wait_us=9_530))
         found = model.accepts(costs, Size(cores=16, api_processes=16, connections=8))
@@ -60,8 +67,16 @@ class TestAccepts:
 class TestDecisions:
     def test_of_one_event_are_serial_whatever_the_cores(self):
         two, many = (model.decisions(COSTS, Size(cores=cores, workers=16)) for cores in (2, 64))
-        assert two.per_second == many.per_second == pytest.approx(1e6 / (65 + 2_500 / 250))
+        assert two.per_second == many.per_second == pytest.approx(1e6 / (45 + 2_300 / 250))
         assert many.limit.resource == model.PARTITIONS
+
+    def test_of_one_event_wait_for_redis_where_it_is_slower_than_the_worker_beside_it(self):
+        costs = replace(COSTS, decision=replace(COSTS.decision, redis_us=100))
+        found = model.decisions(costs, Size(cores=64, redis_primaries=4))
+        assert (found.limit.resource, found.per_second) == (
+            model.PARTITIONS,
+            pytest.approx(1e6 / (100 + 0.8)),
+        )
 
     def test_of_distinct_events_grow_with_workers_until_redis(self):
         def rate(workers):
@@ -86,6 +101,12 @@ class TestEndToEnd:
         assert calm.limit.resource == crowded.limit.resource == model.REDIS
         assert crowded.batch_size > calm.batch_size
 
+    def test_a_batch_takes_longer_where_everybody_wants_a_core(self):
+        size = Size(cores=2, workers=1, clients=1)
+        alone, company = (model.end_to_end(replace(COSTS, company=price), size) for price in (1.0, 1.25))
+        assert alone.limit.resource == company.limit.resource == model.CORES
+        assert company.batch_size / company.per_second > alone.batch_size / alone.per_second
+
     def test_pays_for_small_batches(self):
         found = model.end_to_end(COSTS, Size(cores=2, workers=1, clients=1))
         assert found.per_second < 2_000_000 / (470 + 60 + 1_500 / 250)
@@ -96,16 +117,16 @@ class TestEndToEnd:
         assert found.per_second == pytest.approx(model.decisions(costs, Size(cores=64)).per_second)
         assert found.batch_size == pytest.approx(costs.batch_max)
 
-    @given(demands, demands, demands, sizes)
-    def test_is_never_faster_than_accepting_or_deciding_alone(self, accept, decision, batch, size):
-        costs = Costs(accept=accept, decision=decision, batch=batch)
+    @given(demands, demands, demands, sizes, st.floats(1, 3))
+    def test_is_never_faster_than_accepting_or_deciding_alone(self, accept, decision, batch, size, company):
+        costs = Costs(accept=accept, decision=decision, batch=batch, company=company)
         found = model.end_to_end(costs, size).per_second
         assert found <= model.accepts(costs, size).per_second * 1.000_001
         assert found <= model.decisions(costs, size).per_second * 1.000_001
 
-    @given(demands, demands, demands, sizes)
-    def test_more_of_anything_never_slows_accepting_or_deciding(self, accept, decision, batch, size):
-        costs = Costs(accept=accept, decision=decision, batch=batch)
+    @given(demands, demands, demands, sizes, st.floats(1, 3))
+    def test_more_of_anything_never_slows_accepting_or_deciding(self, accept, decision, batch, size, company):
+        costs = Costs(accept=accept, decision=decision, batch=batch, company=company)
         for name in ("cores", "api_processes", "workers", "busy_partitions", "redis_primaries"):
             more = replace(size, **{name: getattr(size, name) + 1})
             for operation in (model.accepts, model.decisions):
