@@ -5,6 +5,7 @@ Flask's `g` is one, so that a view finds it there; the express lane (api/express
 
 import re
 import uuid
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any, Final, cast
 
@@ -12,6 +13,7 @@ from flask.ctx import _AppCtxGlobals
 from flask.globals import app_ctx
 
 from api.access_tokens import Identity
+from api.replies import Reply
 from shared.ids import uuid7
 from shared.logs import request_id_var
 
@@ -30,6 +32,8 @@ class Exchange(_AppCtxGlobals):
     job_id: uuid.UUID | None = None  # in the line, if there is one
     # Whether the line has judged this booking; None when it was not asked.
     judged: bool | None = None
+    # Sends the answer, once, from wherever it is found; None where only who was asked can give it.
+    deliver: Callable[[Reply], None] | None = None
     _unused_id: uuid.UUID | None = None
 
     def begin(self, environ: dict[str, Any], path: str) -> None:

@@ -24,11 +24,12 @@ from api.compression import BYTES_MIN, compress
 from api.container import Container
 from api.cors import Cors
 from api.exchange import Exchange
+from api.gunicorn_answers import OFFERS
 from api.hosts import read_host
 from api.line_requests import submit_booking
 from api.parsing import find_known, read_small_body
 from api.problem_replies import error_reply
-from api.replies import Reply, as_response
+from api.replies import DELIVERED, Reply, as_response
 from api.responses import OF_A_BODY
 from api.routes.bookings import BOOK, BOOK_EVENT, WAIT_DEFAULT_SECONDS
 from api.schemas.requests import WAIT_SECONDS_MAX
@@ -63,9 +64,13 @@ class ExpressLane:
             exchange = Exchange()
             exchange.begin(environ, environ["PATH_INFO"])
             exchange.identity = self._container.tokens.read(environ)
+            if OFFERS in environ:
+                exchange.deliver = partial(self._deliver, exchange, endpoint, start_response)
             reply = None if exchange.identity is None else self._answer(exchange, exchange.identity, answer)
+            if reply is DELIVERED:
+                return []
             if reply is not None:
-                return self._send(exchange, endpoint, reply, start_response)
+                return self._send(exchange, endpoint, reply, start_response)[1]
         return self._flask(environ, start_response)
 
     def _answer(self, exchange: Exchange, identity: Identity, answer: _Answer) -> Reply | None:
@@ -123,9 +128,15 @@ class ExpressLane:
         self._container.limits.check_poll(exchange)
         return status_reply(self._container, exchange, identity, job_id, wait_seconds=wait_seconds)
 
+    def _deliver(
+        self, exchange: Exchange, endpoint: str, start_response: "StartResponse", reply: Reply
+    ) -> None:
+        write, body = self._send(exchange, endpoint, reply, start_response)
+        write(b"".join(body))
+
     def _send(
         self, exchange: Exchange, endpoint: str, reply: Reply, start_response: "StartResponse"
-    ) -> Iterable[bytes]:
+    ) -> tuple[Callable[[bytes], object], Iterable[bytes]]:
         """What `finish` in api/app.py does to every response of Flask's, and the response."""
         container, status = self._container, reply.status
         if status >= HTTPStatus.BAD_REQUEST:
@@ -141,8 +152,8 @@ class ExpressLane:
         else:
             headers["Content-Length"] = str(len(reply.body))
         security = self._security.of(exchange.environ)
-        start_response(_status_line(status), [*headers.items(), *exchange.answer_headers, *security])
-        return body
+        write = start_response(_status_line(status), [*headers.items(), *exchange.answer_headers, *security])
+        return write, body
 
 
 def _is_usual(environ: "WSGIEnvironment") -> bool:

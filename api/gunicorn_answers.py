@@ -2,12 +2,14 @@
 
 Two sends wake the client twice, the first time for a head that it can do nothing with. The framing, the rules for
 answers without a body, and the judgement of every field that is not plainly fine are gunicorn's; where the bytes leave
-is ours. And that a stream of events ends with its connection.
+is ours. And that a stream of events ends with its connection, and how somebody else sends a piece of an answer.
 """
 
-from collections.abc import Iterable
+import socket
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from gunicorn.http.message import TOKEN_RE
 from gunicorn.http.wsgi import Response
@@ -16,6 +18,8 @@ from gunicorn.util import is_hoppish
 # The application has some thirty.
 _NAMES_MAX: Final = 256
 _EVENTS: Final = ("Content-Type", "text/event-stream")
+# In the environ: that what `start_response` returns is `offer`.
+OFFERS: Final = "guichet.offers"
 
 
 class Answer(Response):
@@ -24,6 +28,28 @@ class Answer(Response):
     headers_sent: bool  # gunicorn's: whether an error must not be answered any more
     # What is to leave with the next bytes of the body.
     _head = b""
+    # Whether a piece waits until the client has taken those before.
+    _is_behind = False
+    _is_offer = False
+
+    def start_response(self, status: str, headers: Any, exc_info: Any = None) -> Callable[[bytes], None]:  # noqa: ANN401 - gunicorn has no types
+        """Begins the answer. What it gives is `offer`."""
+        super().start_response(status, headers, exc_info)
+        return self.offer
+
+    def offer(self, data: bytes) -> None:
+        """Sends a piece now, or never: whoever calls has others to send to. A client that has left so much unread that
+        the kernel takes no more is cut off, and comes again if it wants to. Raises OSError then, and when it has gone.
+        """
+        self._is_offer = True
+        try:
+            self.write(data)
+        except BlockingIOError:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_RDWR)
+            raise
+        finally:
+            self._is_offer = False
 
     def process_headers(self, headers: Iterable[tuple[str, str]]) -> None:
         """Keeps the fields that may be sent. Raises gunicorn's errors for those that could end the head before its end.
@@ -73,9 +99,21 @@ class Answer(Response):
     def _send(self, data: bytes) -> None:
         data, self._head = self._head + data, b""
         # gevent's `sendall` first asks the kernel for the size of its buffer, which short answers need not know.
-        sent = self.sock.send(data)
+        sent = 0 if self._is_behind else self._send_now(data)
         if sent < len(data):
+            if self._is_offer:
+                raise BlockingIOError("the client has not read what it was sent")
+            self._is_behind = True
             self.sock.sendall(memoryview(data)[sent:])
+            self._is_behind = False
+
+    def _send_now(self, data: bytes) -> int:
+        """How many of the bytes the kernel took."""
+        try:
+            sent: int = self.sock.send(data, 0, 0.0)  # gevent's third is how long to wait
+        except BlockingIOError:
+            return 0
+        return sent
 
 
 @lru_cache(maxsize=_NAMES_MAX)

@@ -15,7 +15,7 @@ import gunicorn.util
 from gunicorn.http import wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
-from api.gunicorn_answers import Answer
+from api.gunicorn_answers import OFFERS, Answer
 from api.gunicorn_patience import Patience
 from api.gunicorn_requests import Parser, create
 
@@ -46,7 +46,7 @@ def install(config: Any) -> None:  # noqa: ANN401 - gunicorn has no types
     # gunicorn finds a setting by failing to find an attribute, twenty times a request.
     vars(config).update({name: setting.get() for name, setting in config.settings.items()})
     wsgi.Response = Answer
-    wsgi.base_environ = make_copier(wsgi.base_environ(config))
+    wsgi.base_environ = make_copier({**wsgi.base_environ(config), OFFERS: True})
     gunicorn.util.http_date = http_date
     gunicorn.http.RequestParser = Parser
     if not (

@@ -2,13 +2,14 @@
 
 import hashlib
 import uuid
+from functools import partial
 from typing import Any, Final
 
 from api.access_tokens import Identity
 from api.container import Container
 from api.exchange import Exchange
 from api.idempotency import REPLAYED, fingerprint_of, idempotency_key
-from api.line_responses import accept_unknown, accepted_reply, await_status, decision_reply, refusal
+from api.line_responses import accept_unknown, accepted_reply, await_reply, decision_reply, refusal
 from api.prefer import preferred_wait
 from api.problem_replies import refusal_reply
 from api.replies import Reply
@@ -144,13 +145,11 @@ def submit(
         headers["Preference-Applied"] = f"wait={wait_seconds}"
     if isinstance(answer, Accepted) and not wait_seconds:
         return accepted_reply(container, request, answer, headers)
+    make = partial(decision_reply, container, exchange, headers=headers)
     try:
-        status = await_status(container, answer.job_id, None, wait_seconds)
+        return await_reply(container, exchange, answer.job_id, None, seconds=wait_seconds, make=make)
     except GuichetError as error:
         # It stands in the line: whatever keeps us from following it, the answer must not say otherwise.
         if isinstance(answer, Accepted):
             return accepted_reply(container, request, answer, headers)
         raise accept_unknown(answer.job_id) from error
-    if status.is_decided:
-        container.stamps.event_decided(status.event_id)
-    return decision_reply(container, exchange, status, headers)

@@ -1,12 +1,14 @@
 """From the line back to the client: the 202, the decision, the refusal, the status document."""
 
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from api.container import Container
 from api.exchange import Exchange
 from api.problem_replies import problem_reply
-from api.replies import Reply, json_reply
+from api.replies import DELIVERED, Reply, json_reply
 from api.schemas.requests import (
     accepted_document,
     eta_seconds,
@@ -26,16 +28,35 @@ from shared.services.requests import RequestStatus
 CONFLICT: Final = 409
 
 
-def await_status(
-    container: Container, job_id: uuid.UUID, subjects: tuple[str, str] | None, seconds: float
-) -> RequestStatus:
-    """The decision, or what the status is after `seconds`. Raises as `StatusLooks.get` does."""
+def await_reply(
+    container: Container,
+    exchange: Exchange,
+    job_id: uuid.UUID,
+    subjects: tuple[str, str] | None,
+    *,
+    seconds: float,
+    make: Callable[[RequestStatus], Reply],
+) -> Reply:
+    """What `make` makes of the decision, or of what the status is after `seconds`. DELIVERED where the answer was sent
+    by who found the decision. Raises as `StatusLooks.get` does.
+    """
+
+    def deliver(status: RequestStatus) -> bool:
+        if exchange.deliver is None or not container.snapshots.is_known(status.event_id):
+            return False
+        reply = make(status)
+        with suppress(OSError):  # the client has gone
+            exchange.deliver(reply)
+        return True
+
     if seconds > 0:
-        with container.hub.waiter(job_id, subjects) as waiter:
+        with container.hub.waiter(job_id, subjects, deliver=deliver) as waiter:
             decided = waiter.wait(seconds)
+        if waiter.is_told:
+            return DELIVERED
         if decided is not None:
-            return decided
-    return container.statuses.get(job_id, subjects)
+            return make(decided)
+    return make(container.statuses.get(job_id, subjects))
 
 
 def read_document(container: Container, status: RequestStatus, *, stream_link: bool = True) -> dict[str, Any]:
@@ -87,6 +108,7 @@ def decision_reply(
         headers["Location"] = document["links"]["status"]
         headers["Retry-After"] = retry_after(document["eta_seconds"])
         return json_reply(undecided_document(document), status=202, headers=headers)
+    container.stamps.event_decided(status.event_id)
     if outcome in (REJECTED, FAILED):
         code = document["reason"]
         facts = {**document["facts"], **_links(way_to_wait(code, _find_event(container, status.event_id)))}

@@ -22,6 +22,10 @@ class Reply:
     headers: dict[str, str]
 
 
+# What stands for an answer that was delivered already.
+DELIVERED: Final = Reply(0, b"", {})
+
+
 def json_reply(document: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """`document` as JSON."""
     return Reply(status, orjson.dumps(document), {**(headers or {}), "Content-Type": _JSON})

@@ -12,7 +12,7 @@ from api.auth import find_actor
 from api.caching import is_known
 from api.container import Container
 from api.exchange import Exchange
-from api.line_responses import await_status, read_document
+from api.line_responses import await_reply, read_document
 from api.replies import Reply
 from shared.db import transaction
 from shared.errors import NotFoundError
@@ -23,12 +23,16 @@ def status_reply(
     container: Container, exchange: Exchange, identity: Identity, job_id: uuid.UUID, *, wait_seconds: int = 0
 ) -> Reply:
     """The status document, after a decision or `wait_seconds`; 304 for who has it. Raises as `get_own_status`."""
+
+    def make(status: RequestStatus) -> Reply:
+        if status.is_decided:
+            container.stamps.event_decided(status.event_id)
+        return _tagged(exchange, read_document(container, status))
+
     status = get_own_status(container, identity, job_id)
-    if wait_seconds and not status.is_decided:
-        status = await_status(container, job_id, identity.subjects, wait_seconds)
-    if status.is_decided:
-        container.stamps.event_decided(status.event_id)
-    return _tagged(exchange, read_document(container, status))
+    if status.is_decided or not wait_seconds:
+        return make(status)
+    return await_reply(container, exchange, job_id, identity.subjects, seconds=wait_seconds, make=make)
 
 
 def get_own_status(container: Container, identity: Identity, job_id: uuid.UUID) -> RequestStatus:

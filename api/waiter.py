@@ -1,6 +1,8 @@
-"""Somebody who waits for a decision: what is known of it, and how they are woken."""
+"""Somebody who waits for a decision: what is known of it, and how they are told."""
 
+import logging
 import threading
+from collections.abc import Callable
 from typing import Protocol
 
 from shared.errors import GuichetError, NotFoundError
@@ -8,7 +10,12 @@ from shared.line.messages import read_result
 from shared.line.status import Question
 from shared.services.requests import RequestStatus
 
+log = logging.getLogger(__name__)
+
 Look = RequestStatus | GuichetError | None
+
+# Sends the news to the client, and says whether it did; otherwise who waits has to. Must not wait for anything.
+Deliver = Callable[[RequestStatus], bool]
 
 
 class Hub(Protocol):
@@ -24,9 +31,13 @@ class Hub(Protocol):
 class Waiter:
     """Somebody who waits for one job's decision, and whether they want to hear of a new place too. In the hub for the
     length of a `with`.
+
+    With `deliver` the reader itself sends what it finds, and whoever waits only has to finish what they were doing: a
+    crowd is told before the first of them goes on (docs/adr/0053-told-first.md).
     """
 
     __slots__ = (
+        "_deliver",
         "_hub",
         "_known",
         "_look",
@@ -34,14 +45,19 @@ class Waiter:
         "_place",
         "_wants_places",
         "every",
+        "is_told",
         "job_id",
         "looks_at",
         "message",
         "question",
     )
 
-    def __init__(self, hub: Hub, question: Question, *, every: float, place: int | None) -> None:
+    def __init__(
+        self, hub: Hub, question: Question, *, every: float, place: int | None, deliver: Deliver | None = None
+    ) -> None:
         self._hub, self.question, self.every, self.looks_at = hub, question, every, 0.0
+        self._deliver = deliver
+        self.is_told = False  # the decision was delivered
         self.job_id = str(question[0]).encode()  # as messages name it
         self.message: bytes | None = None  # the result that one has named
         self._wants_places, self._place = place is not None, place
@@ -55,13 +71,17 @@ class Waiter:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._deliver = (
+            None  # whoever has left answers for themselves, though the reader may be looking for them
+        )
         self._hub.leave(self)
 
     def wait(self, seconds: float) -> RequestStatus | None:
         """What the reader has found since the last call: the decision, or a place that is new; None after `seconds`
-        without any. Raises GuichetError when it met one: `job_not_found`, `unauthenticated`, unavailable.
+        without any, or when the decision `is_told`. Raises GuichetError when it met one: `job_not_found`,
+        `unauthenticated`, unavailable.
         """
-        if not self._news.acquire(timeout=seconds):
+        if not self._news.acquire(timeout=seconds) or self.is_told:
             return None
         if isinstance(self._look, GuichetError):
             raise self._look
@@ -83,13 +103,32 @@ class Waiter:
             return None  # whoever has published that
 
     def tell(self, look: Look) -> bool:
-        """Wakes who waits, unless it is no news; says whether it was. For the reader alone."""
+        """Delivers what the reader has found, or leaves it to who waits and wakes them; says whether it was news. For
+        the reader alone, who wakes them later where `is_told`.
+        """
         if isinstance(look, RequestStatus) and not look.is_decided:
             self._known = look
             if not self._wants_places or look.position == self._place:
                 return False
             self._place = look.position
+        if isinstance(look, RequestStatus) and self._deliver is not None:
+            # First: they may look at it as soon as something is waited for.
+            self.is_told = look.is_decided
+            if self._try(self._deliver, look):
+                return True
+            self.is_told = False
         self._look = NotFoundError("job_not_found") if look is None else look
+        self.wake()
+        return True
+
+    def wake(self) -> None:
+        """Lets who waits go on."""
         if self._news.locked():
             self._news.release()
-        return True
+
+    def _try(self, deliver: Deliver, status: RequestStatus) -> bool:
+        try:
+            return deliver(status)
+        except Exception:  # of one client; the reader has thousands
+            log.exception("news could not be delivered", extra={"job_id": str(status.job_id)})
+            return False

@@ -10,14 +10,14 @@ import logging
 import threading
 import time
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from api.waiter import Look, Waiter
+from api.waiter import Deliver, Look, Waiter
 from shared.db import waiting as patience
 from shared.errors import GuichetError, UnavailableError
 from shared.line.keys import DECIDED_CHANNEL
@@ -35,11 +35,16 @@ TURN_SECONDS: Final = 0.25
 SILENT_SECONDS: Final = 2.0
 # In one script, which keeps Redis from accepting for so long: two milliseconds.
 LOOKS_AT_ONCE: Final = 100
-# Whoever is woken makes an answer, a tenth or two of a millisecond each, and gevent looks at its sockets only after
-# fifty of them: who books meanwhile waits for that three times over. So the reader sleeps after this many, for less
-# than they take.
-TOLD_AT_ONCE: Final = 20
-GIVE_WAY_SECONDS: Final = 0.0005
+# Telling somebody takes a twentieth of a millisecond or more, and what they do when they are woken a tenth; and gevent
+# looks at its sockets only after fifty who were woken: who books meanwhile waits for that three times over. So after
+# this many the reader gives way.
+AT_ONCE: Final = 20
+# Not zero, for which gevent would not look at its sockets; and over when it has: whoever really sleeps waits for a
+# core, in a moment in which all are wanted.
+GIVE_WAY_SECONDS: Final = 1e-9
+# Whoever has been told needs nothing more; their connection is worth something again when everybody is told, or so
+# long after in a process that always has somebody to tell.
+HELD_SECONDS: Final = 0.25
 
 
 class DecisionHub:
@@ -60,7 +65,9 @@ class DecisionHub:
         self._lock = threading.Lock()
         self._turn = threading.Event()
         self._scans_at = 0.0
-        self._told = 0  # since the reader gave way
+        # Who was told and still has to finish, and since when.
+        self._told: deque[tuple[Waiter, float]] = deque()
+        self._busy = 0  # told or woken since the reader gave way
         self._started = False
         self._closed = False
 
@@ -71,12 +78,14 @@ class DecisionHub:
         *,
         every: float | None = None,
         place: int | None = None,
+        deliver: Deliver | None = None,
     ) -> Waiter:
         """Somebody who waits, for the length of a `with`: looked up at once, when a message names the job, and
         `every` so many seconds. `subjects` are checked for revocation before anything is told; None for who needs no
-        token. Who gives the `place` that they know is told of others, too.
+        token. Who gives the `place` that they know is told of others, too; who gives `deliver`, by that.
         """
-        return Waiter(self, (job_id, subjects), every=REREAD_SECONDS if every is None else every, place=place)
+        every = REREAD_SECONDS if every is None else every
+        return Waiter(self, (job_id, subjects), every=every, place=place, deliver=deliver)
 
     def join(self, waiter: Waiter) -> None:
         """Lets somebody wait; the first look is due."""
@@ -111,9 +120,9 @@ class DecisionHub:
 
     def look_once(self) -> None:
         """Tells or looks up everybody whose turn it is: a round trip or two for each LOOKS_AT_ONCE of them. After every
-        TOLD_AT_ONCE for whom there is news it gives way to whatever else this process has to do.
+        AT_ONCE for whom there is news it gives way to whatever else this process has to do.
         """
-        while due := self._take_due(time.monotonic()):
+        while (due := self._take_due(time.monotonic())) or self._told:
             decided = self._read_messages(due)
             self._tell(decided)
             others = [waiter for waiter in due if waiter not in decided]
@@ -121,13 +130,27 @@ class DecisionHub:
                 with patience(SILENT_SECONDS):
                     looks = self._look_up([waiter.question for waiter in others])
                 self._tell(dict(zip(others, looks, strict=True)))
+            self._wake_told()
 
     def _tell(self, looks: Mapping[Waiter, Look]) -> None:
+        now = time.monotonic()
         for waiter, look in looks.items():
-            self._told += waiter.tell(look)
-            if self._told == TOLD_AT_ONCE:
-                time.sleep(GIVE_WAY_SECONDS)
-                self._told = 0
+            if waiter.tell(look):
+                if waiter.is_told:
+                    self._told.append((waiter, now))
+                self._give_way()
+
+    def _wake_told(self) -> None:
+        """Those who were told, until there is word of somebody else: then only who was told long ago."""
+        while self._told and (not self._named or self._told[0][1] <= time.monotonic() - HELD_SECONDS):
+            self._told.popleft()[0].wake()
+            self._give_way()
+
+    def _give_way(self) -> None:
+        self._busy += 1
+        if self._busy == AT_ONCE:
+            self._busy = 0
+            time.sleep(GIVE_WAY_SECONDS)
 
     def _read_messages(self, due: Sequence[Waiter]) -> dict[Waiter, Look]:
         """The decisions that messages have brought, for whom the token still counts; and for nobody when that cannot be

@@ -1,16 +1,14 @@
 """Following a request: list, poll, long-poll, stream, and leaving the line."""
 
-import time
 import uuid
-from collections.abc import Iterator
 from typing import Final
 
-import orjson
 from flask import Blueprint, Response, request
 
 from api.auth import current_identity, require_actor
-from api.container import Container, get_container
+from api.container import get_container
 from api.contract import Answer, describe
+from api.event_streams import DECIDED, EventsResponse, StatusEvents
 from api.exchange import current_exchange
 from api.line_answers import UNDECIDED_EXAMPLE
 from api.line_responses import read_document
@@ -23,17 +21,11 @@ from api.status_replies import get_own_status, status_reply
 from api.stream_tokens import is_valid_stream_token
 from shared.db import transaction
 from shared.domain.requests import LIMITED_KINDS
-from shared.errors import GuichetError, NotFoundError, RefusedError, UnavailableError
-from shared.services.requests import RequestStatus, list_requests
+from shared.errors import GuichetError, NotFoundError, RefusedError
+from shared.services.requests import list_requests
 
 blueprint = Blueprint("requests", __name__)
 
-STREAM_SECONDS_MAX: Final = 600
-POSITION_SECONDS: Final = 2.0  # how often a stream looks whether its place has changed
-# Proxies close what is silent for half a minute or more; and a write is how a client that has gone is noticed.
-HEARTBEAT_SECONDS: Final = 10.0
-STILL_WAITING: Final = b": still waiting\n\n"
-DECIDED: Final = "decided"
 _WAIT: Final = WaitSchema()
 _LIST: Final = RequestListSchema()
 _STREAM: Final = StreamSchema()
@@ -143,9 +135,7 @@ def stream(job_id: uuid.UUID) -> Response:
     last_seen = request.headers.get("Last-Event-ID", "")
     if status.is_decided and last_seen == DECIDED:
         return Response(status=204)  # tells an EventSource not to connect again
-    events = _events(container, status, subjects, last_seen)
-    headers = {**NO_STORE, "X-Accel-Buffering": "no"}
-    return Response(events, content_type="text/event-stream", headers=headers)
+    return EventsResponse(StatusEvents(container, status, subjects, last_seen))
 
 
 @blueprint.delete("/bookings/status/<uuid:job_id>")
@@ -183,40 +173,3 @@ def withdraw(job_id: uuid.UUID) -> Response:
             return json_response(document, status=202, headers=headers)
         status = container.statuses.get(job_id, identity.subjects)
     raise RefusedError("already_decided", job=read_document(container, status))
-
-
-def _events(
-    container: Container, status: RequestStatus, subjects: tuple[str, str] | None, last_seen: str
-) -> Iterator[bytes]:
-    """The stream's text. An id that the client has seen is not sent again; a comment keeps proxies awake.
-
-    `subjects` are checked for revocation at each look; None for who came by a stream token.
-    """
-    ends_at = time.monotonic() + STREAM_SECONDS_MAX
-    comment = STILL_WAITING if _event_id(status) == last_seen else b""
-    with container.hub.waiter(
-        status.job_id, subjects, every=POSITION_SECONDS, place=status.position
-    ) as waiter:
-        while True:
-            if _event_id(status) != last_seen:
-                last_seen = _event_id(status)
-                document = read_document(container, status, stream_link=subjects is not None)
-                kind = DECIDED if status.is_decided else "position"
-                yield f"id: {last_seen}\nevent: {kind}\ndata: ".encode() + orjson.dumps(document) + b"\n\n"
-            elif comment:
-                yield comment
-            if status.is_decided or time.monotonic() >= ends_at:
-                return
-            try:
-                found = waiter.wait(HEARTBEAT_SECONDS)
-                comment = STILL_WAITING if found is None else b""
-                status = found or status
-            except UnavailableError:
-                comment = b": the line does not answer\n\n"
-            except GuichetError:
-                return  # revoked: the client may come back with another token
-
-
-def _event_id(status: RequestStatus) -> str:
-    """What `Last-Event-ID` will say of it."""
-    return DECIDED if status.is_decided else f"position-{status.position}"

@@ -172,6 +172,10 @@ class EventSnapshots:
             return entry.snapshot
         return self._wait_for(event_id, now)
 
+    def is_known(self, event_id: int) -> bool:
+        """Whether `find` would answer at once."""
+        return event_id in self._entries
+
     def _wait_for(self, event_id: int, asked_at: float) -> EventSnapshot | None:
         self._wanted.add(event_id)
         for _ in self._turns(asked_at):

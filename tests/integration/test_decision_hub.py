@@ -147,7 +147,7 @@ class TestHub:
         """Who books while a batch is told waits for some of the crowd, not for all of it."""
         monkeypatch.setattr(DecisionHub, "_start", lambda _: None)
         monkeypatch.setattr(waiting, "LOOKS_AT_ONCE", 4)
-        monkeypatch.setattr(waiting, "TOLD_AT_ONCE", 3)
+        monkeypatch.setattr(waiting, "AT_ONCE", 3)
         told: list[int] = []
 
         def give_way(seconds: float) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
-from api.routes import requests
+from api import event_streams
 from shared.clock import utc_now
 from shared.errors import UnavailableError
 from shared.line.status import Question
@@ -66,15 +66,15 @@ class TestLineAway:
     def test_ends_with_the_stream(self, follower, monkeypatch):
         """Ten minutes, whatever the line does: the clock counts, not the number of waits."""
         now = [0.0]
-        monkeypatch.setattr(requests, "time", SimpleNamespace(monotonic=lambda: now[0]))
-        monkeypatch.setattr(requests, "HEARTBEAT_SECONDS", 0)
+        monkeypatch.setattr(event_streams, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        monkeypatch.setattr(event_streams, "HEARTBEAT_SECONDS", 0)
         chunks = follower.by_token().iter_encoded()
         next(chunks)
-        now[0] = requests.STREAM_SECONDS_MAX
+        now[0] = event_streams.STREAM_SECONDS_MAX
         assert list(documents(few(chunks))) == []
 
     def test_does_not_lose_the_decision(self, app, driver, follower, monkeypatch):
-        monkeypatch.setattr(requests, "POSITION_SECONDS", 0.01)
+        monkeypatch.setattr(event_streams, "POSITION_SECONDS", 0.01)
         chunks = follower.by_token().iter_encoded()
         next(chunks)
         hub, away = app.extensions["guichet"].hub, threading.Event()
@@ -92,10 +92,10 @@ class TestLineAway:
 
     def test_is_not_a_silent_stream(self, follower, monkeypatch):
         """Proxies close what says nothing; and a write is how one notices that nobody listens."""
-        monkeypatch.setattr(requests, "HEARTBEAT_SECONDS", 0.01)
+        monkeypatch.setattr(event_streams, "HEARTBEAT_SECONDS", 0.01)
         chunks = follower.by_token().iter_encoded()
         next(chunks)
-        assert [next(chunks) for _ in range(3)] == [requests.STILL_WAITING] * 3
+        assert [next(chunks) for _ in range(3)] == [event_streams.STILL_WAITING] * 3
         chunks.close()
 
 
@@ -128,8 +128,8 @@ class TestOpenedByToken:
 class TestOpenedByBearer:
     @pytest.fixture(autouse=True)
     def impatient(self, monkeypatch) -> None:
-        monkeypatch.setattr(requests, "POSITION_SECONDS", 0.01)
-        monkeypatch.setattr(requests, "HEARTBEAT_SECONDS", 0.01)
+        monkeypatch.setattr(event_streams, "POSITION_SECONDS", 0.01)
+        monkeypatch.setattr(event_streams, "HEARTBEAT_SECONDS", 0.01)
 
     @pytest.mark.parametrize("subject", ["family:{0.family}", "user:{0.user.id}"])
     def test_ends_when_it_is_revoked(self, app, driver, follower, subject):

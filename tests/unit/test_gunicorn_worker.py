@@ -7,7 +7,7 @@ from gunicorn.http import message, parser, wsgi
 from gunicorn.workers import base
 
 from api import gunicorn_conf
-from api.gunicorn_answers import Answer
+from api.gunicorn_answers import OFFERS, Answer
 from api.gunicorn_log import ErrorLogger
 from api.gunicorn_requests import Request, create
 from api.gunicorn_worker import Worker, http_date, install
@@ -22,7 +22,7 @@ class Sent:
         self.pieces: list[bytes] = []
         self.room = room
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes, _flags: int = 0, _seconds: float | None = None) -> int:
         self.pieces.append(bytes(data[: self.room]))
         return len(self.pieces[-1])
 
@@ -246,7 +246,7 @@ class TestWhatIsInstalled:
         install(config)
         first, second = wsgi.base_environ(config), wsgi.base_environ(config)
         assert first is not second
-        assert set(first) == set(theirs)
+        assert set(first) == {*theirs, OFFERS}
         first["wsgi.errors"] = None
         assert second["wsgi.errors"] is not None
 
