@@ -71,9 +71,8 @@ class Waiter:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._deliver = (
-            None  # whoever has left answers for themselves, though the reader may be looking for them
-        )
+        # Whoever has left answers for themselves, though the reader may have found something for them.
+        self._deliver = None
         self._hub.leave(self)
 
     def wait(self, seconds: float) -> RequestStatus | None:
@@ -106,6 +105,8 @@ class Waiter:
         """Delivers what the reader has found, or leaves it to who waits and wakes them; says whether it was news. For
         the reader alone, who wakes them later where `is_told`.
         """
+        if self.is_told:
+            return False  # by another message, or a look: who was told stands in the hub until they go on
         if isinstance(look, RequestStatus) and not look.is_decided:
             self._known = look
             if not self._wants_places or look.position == self._place:

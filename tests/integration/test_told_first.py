@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import orjson
 import pytest
+from werkzeug.test import EnvironBuilder
 
 from api import event_streams, line_responses, waiting
 from api.gunicorn_answers import OFFERS
@@ -106,6 +107,18 @@ class TestTheReader:
             assert waiter.wait(0).is_decided
             assert not waiter.is_told
             assert another.wait(0).is_decided
+
+    def test_tells_nobody_twice(self, hub, crowd, seen, monkeypatch):
+        """A worker that takes over tells again, and looks find what messages have told."""
+        monkeypatch.setattr(waiting, "LOOKS_AT_ONCE", 1)
+        jobs = crowd(2)
+        again = read_message(message_of(jobs[0]))
+        monkeypatch.setattr(
+            hub, "_read_messages", _with(hub._read_messages, lambda: hub._wake(again), times=3)
+        )
+        hub._wake(read_message(message_of(*jobs)))
+        hub.look_once()
+        assert seen == ["told 0", "told 1", "goes on", "goes on"]
 
     def test_delivers_no_errors(self, hub, hub_ledger):
         told: list[str] = []
@@ -244,6 +257,27 @@ class TestAStream:
         assert [_event_of(piece) for _, piece in followed.heard] == ["position-2", "decided"]
         assert [who for who, _ in followed.heard] == ["itself", READER]
 
+    def test_lets_others_write_to_what_the_server_gives(self, app, engine, driver, client):
+        user = auth_header(app, make_user(engine))
+        job = client.post(f"/api/bookings/{make_event(engine).id}/book", headers=user).json["job_id"]
+        environ = EnvironBuilder(f"/api/bookings/status/{job}/stream", headers=user).get_environ()
+        written: list[bytes] = []
+        pieces = iter(app({**environ, OFFERS: True}, lambda _status, _headers: written.append))
+        assert _event_of(next(pieces)) == "position-1"
+        with ThreadPoolExecutor(1) as pool:
+            rest = pool.submit(list, pieces)
+            driver.decide_all()
+            assert rest.result(timeout=20) == []
+        assert [_event_of(piece) for piece in written] == ["decided"]
+
+    def test_that_tells_a_decision_makes_the_events_pages_new(self, app, followed):
+        container = app.extensions["guichet"]
+        event_id = followed.events._status.event_id
+        before = container.stamps.of_event(event_id)
+        followed.driver.decide_all()
+        followed.following.result(timeout=20)
+        assert container.stamps.of_event(event_id) != before
+
     def test_is_told_of_places_without_waking(self, app, followed, monkeypatch):
         hub = app.extensions["guichet"].hub
         look_up = hub._look_up
@@ -279,9 +313,14 @@ def _noting(seen: list[str], what: str) -> Callable[[object], bool]:
 
 
 def _with(
-    function: Callable[..., object], also: Callable[[], object], *, after: bool = False
+    function: Callable[..., object], also: Callable[[], object], *, after: bool = False, times: int = 100
 ) -> Callable[..., object]:
+    """`function`, and another before or after it, the first so many times."""
+    left = iter(range(times))
+
     def both(*arguments: object) -> object:
+        if next(left, None) is None:
+            return function(*arguments)
         if not after:
             also()
         found = function(*arguments)
