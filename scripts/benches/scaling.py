@@ -68,12 +68,12 @@ def _take_round(laboratory: Laboratory, measurement: Measurement, runs: Runs) ->
                     installation, user_ids, sizes.scaling_decisions, workers=count, batch_max=batch_max
                 )
             )
-        fewer = max(sizes.scaling_decisions // 4, SMALL_BATCH_MAX)
+        small_count = max(sizes.scaling_decisions // 4, SMALL_BATCH_MAX)
         runs.small_batches.append(
-            run_decisions(installation, user_ids, fewer, workers=1, batch_max=SMALL_BATCH_MAX)
+            run_decisions(installation, user_ids, small_count, workers=1, batch_max=SMALL_BATCH_MAX)
         )
-        half = installation.make_tokens(max(1, sizes.scaling_accepts // 2))
-        runs.beside.append(run_beside(installation, half, user_ids, sizes.scaling_decisions // 2))
+        fewer = installation.make_tokens(max(1, sizes.scaling_accepts // 3))
+        runs.beside.append(run_beside(installation, fewer, user_ids, sizes.scaling_decisions // 3))
 
 
 def calibrate_from(runs: Runs) -> Costs:
