@@ -67,6 +67,7 @@ class ExpressLane:
             if OFFERS in environ:
                 exchange.deliver = partial(self._deliver, exchange, endpoint, start_response)
             reply = None if exchange.identity is None else self._answer(exchange, exchange.identity, answer)
+            exchange.deliver = None  # it knows the exchange: a circle, which only the collector ends
             if reply is DELIVERED:
                 return []
             if reply is not None:

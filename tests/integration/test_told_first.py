@@ -1,8 +1,10 @@
 """A crowd is told by who finds the decisions, before the first of them goes on; and nobody is told twice."""
 
 import contextlib
+import gc
 import threading
 import uuid
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,7 +14,7 @@ import orjson
 import pytest
 from werkzeug.test import EnvironBuilder
 
-from api import event_streams, line_responses, waiting
+from api import event_streams, express, line_responses, waiting
 from api.gunicorn_answers import OFFERS
 from api.waiting import DecisionHub
 from shared.errors import GuichetError
@@ -222,6 +224,31 @@ class TestALongPoll:
             f"/api/bookings/status/{job}?wait=1", headers=user, environ_overrides={OFFERS: True}
         )
         assert orjson.loads(answer.data)["status"] == "confirmed"
+
+    @pytest.mark.parametrize("what", ["poll", "book"])
+    def test_leaves_nothing_to_look_for(self, app, engine, driver, monkeypatch, what):
+        """An exchange that could be answered by others is gone with its answer, without a search for garbage."""
+        kept: list[weakref.ref[object]] = []
+
+        class Noted(express.Exchange):
+            def __init__(self) -> None:
+                kept.append(weakref.ref(self))
+
+        monkeypatch.setattr(express, "Exchange", Noted)
+        client, user = app.test_client(), auth_header(app, make_user(engine))
+        client.environ_base[OFFERS] = True
+        gc.disable()
+        try:
+            with ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(_ask_and_wait, client, what, make_event(engine).id, user)
+                await_that(
+                    lambda: len(app.extensions["guichet"].hub._waiters) == 1, what="somebody who waits"
+                )
+                driver.decide_all()
+                assert asked.result(timeout=20).json["status"] == "confirmed"
+            assert [exchange() for exchange in kept] == [None] * len(kept) != []
+        finally:
+            gc.enable()
 
 
 class TestAStream:
