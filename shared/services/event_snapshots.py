@@ -173,8 +173,9 @@ class EventSnapshots:
         return self._wait_for(event_id, now)
 
     def is_known(self, event_id: int) -> bool:
-        """Whether `find` would answer at once."""
-        return event_id in self._entries
+        """Whether `find` has the event and gives it at once. That nobody has one is forgotten, and then waited for."""
+        entry = self._entries.get(event_id)
+        return entry is not None and entry.snapshot is not None
 
     def _wait_for(self, event_id: int, asked_at: float) -> EventSnapshot | None:
         self._wanted.add(event_id)

@@ -80,6 +80,14 @@ class TestFind:
         assert second.id == first.id + 1
         await_that(lambda: snapshots.find(second.id), what="the new event")
 
+    def test_knows_only_what_it_gives_at_once(self, engine, snapshots):
+        """Not that nobody has an id: once that is forgotten, who asks for it waits."""
+        made = make_event(engine)
+        assert not snapshots.is_known(made.id)
+        snapshots.find(made.id)
+        snapshots.find(made.id + 1)
+        assert (snapshots.is_known(made.id), snapshots.is_known(made.id + 1)) == (True, False)
+
     def test_serves_many_askers_at_once(self, engine, snapshots):
         ids = [make_event(engine).id for _ in range(5)]
         found: list[int] = []
