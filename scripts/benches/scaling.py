@@ -73,7 +73,7 @@ def _take_round(laboratory: Laboratory, measurement: Measurement, runs: Runs) ->
             run_decisions(installation, user_ids, small_count, workers=1, batch_max=SMALL_BATCH_MAX)
         )
         fewer = installation.make_tokens(max(1, sizes.scaling_accepts // 3))
-        runs.beside.append(run_beside(installation, fewer, user_ids, sizes.scaling_decisions // 3))
+        runs.beside.append(run_beside(installation, fewer, user_ids, sizes.scaling_decisions // 2))
 
 
 def calibrate_from(runs: Runs) -> Costs:
