@@ -60,7 +60,7 @@ class Request(message.Request):
             super().__init__(cfg, unreader, peer_addr, req_number)
             return
         if rest:
-            unreader.unread(rest)
+            self._begin_body(rest)
         self.remote_addr, self.req_number = peer_addr, req_number
         self.trailers: list[tuple[str, str]] = []
         self.proxy_protocol_info = None
@@ -108,6 +108,19 @@ class Request(message.Request):
         if not rules.scheme_fields.isdisjoint(fields):
             self._judge_scheme()
         return True
+
+    def _begin_body(self, data: bytes) -> None:
+        """What comes after the head: the body, where all of it is there, as if it had been read already and nobody had
+        asked for it yet; and what the connection has next.
+        """
+        body = self.body
+        size = body.reader.length
+        if size <= len(data):
+            body.buf.write(data[:size])
+            body.reader.length = 0
+            data = data[size:]
+        if data:
+            self.unreader.unread(data)
 
     def _judge_scheme(self) -> None:
         """Whether a proxy says that the client came by TLS, and whether it may. Raises InvalidSchemeHeaders."""

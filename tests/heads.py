@@ -17,6 +17,7 @@ PLAIN = {
     "a browser's": POLL + TOKEN + BROWSER + b"\r\n",
     "a proxy's": POLL + TOKEN + b"X-Forwarded-Proto: https\r\nX-Forwarded-For: 192.0.2.9, ::1\r\n\r\n",
     "a booking": BOOK + TOKEN + b"Content-Length: 14\r\n\r\n" + b'{"quantity":1}',
+    "of three lines": BOOK + b"Content-Length: 8\r\n\r\na\nbc\n\nde",
     "a booking of nothing": BOOK + b"Content-Length: 0\r\n\r\n",
     "with a name in the path": b"GET /api/events/%C3%A9t%C3%A9%2f%zz HTTP/1.1\r\nHost: x\r\n\r\n",
     "with a question": b"GET /api/events?search=a%20b&tag=x;y?z:[/] HTTP/1.1\r\nHost: x\r\n\r\n",

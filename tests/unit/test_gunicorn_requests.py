@@ -65,21 +65,20 @@ def conversed(kind, pieces, config, peer, *, takes: int = 10**6) -> Iterator[obj
     connection, info = reader(config, chain(source), peer), {}
     try:
         for request in connection:
-            info = request.proxy_protocol_info = (
-                request.proxy_protocol_info or info
-            )  # as gunicorn's loop does
+            # As gunicorn's loop does.
+            info = request.proxy_protocol_info = request.proxy_protocol_info or info
             yield {name: getattr(request, name) for name in FACTS}
-            yield (
-                request.should_close(),
-                type(request.body.reader),
-                getattr(request.body.reader, "length", None),
-            )
+            held = len(request.body.buf.getvalue())
+            length = held + getattr(request.body.reader, "length", 0)
+            yield request.should_close(), type(request.body.reader), length
             sent = Sent()
             answer, environ = make(request, sent, peer, SERVER, config)
             assert (environ.pop("wsgi.input"), environ.pop("gunicorn.socket")) == (request.body, sent)
             assert environ.pop("wsgi.early_hints") is not environ.pop("wsgi.errors")
             yield environ, sent, type(answer), answer.req is request
-            yield request.body.read(takes)
+            yield [take(takes) for take in (request.body.read, request.body.readline, request.body.read)]
+        if connection.mesg is not None and connection.mesg.should_close():
+            yield connection.mesg.body.read()  # nobody else does: the connection ends here
     except Exception as error:
         yield type(error), str(error)
     yield connection.unreader.buf.getvalue() + b"".join(source)
@@ -158,6 +157,14 @@ class TestAPlainHead:
             ):
                 for less in range(30):
                     assert_same([start + b"x" * (size - less) + end], config=config)
+
+    def test_has_its_body_with_it_where_that_came_along(self):
+        whole = PLAIN["a booking"]
+        for sent in (whole, whole * 2):
+            request = next(Parser(CONFIG, [sent], FAR))
+            assert (request.body.reader.length, request.body.read()) == (0, b'{"quantity":1}')
+        request = next(Parser(CONFIG, [whole[:-1], whole[-1:]], FAR))
+        assert (request.body.reader.length, request.body.read()) == (14, b'{"quantity":1}')
 
     @pytest.mark.parametrize("count", [99, 100, 101])
     def test_has_no_more_fields_than_may_be(self, count):
