@@ -38,6 +38,7 @@ CLIENTS = {
 }
 # Who may, and what for.
 ALLOWED = {
+    "api/gunicorn_answers.py": {"socket"},  # how a client is cut off
     "api/gunicorn_problems.py": {"socket"},  # the type of a client's, to answer it
     "shared/line/client.py": {"socket"},  # how much a connection to Redis may hold
     "shared/metrics/sharing.py": {"socket"},  # the machine's name
