@@ -112,10 +112,10 @@ class Waiter:
             if not self._wants_places or look.position == self._place:
                 return False
             self._place = look.position
-        if isinstance(look, RequestStatus) and self._deliver is not None:
+        if isinstance(look, RequestStatus) and (deliver := self._deliver) is not None:
             # First: they may look at it as soon as something is waited for.
             self.is_told = look.is_decided
-            if self._try(self._deliver, look):
+            if self._try(deliver, look):
                 return True
             self.is_told = False
         self._look = NotFoundError("job_not_found") if look is None else look
