@@ -1,5 +1,6 @@
 """From the line back to the client: the 202, the decision, the refusal, the status document."""
 
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from api.schemas.requests import (
     way_to_wait,
 )
 from api.stream_tokens import make_stream_token
+from api.waiter import Waiter
 from shared.clock import rfc3339, utc_now
 from shared.domain.outcomes import CONFIRMED, FAILED, REJECTED
 from shared.errors import GuichetError, RefusedError, UnavailableError
@@ -51,12 +53,25 @@ def await_reply(
 
     if seconds > 0:
         with container.hub.waiter(job_id, subjects, deliver=deliver) as waiter:
-            decided = waiter.wait(seconds)
+            decided = _wait(waiter, seconds)
         if waiter.is_told:
             return DELIVERED
         if decided is not None:
             return make(decided)
     return make(container.statuses.get(job_id, subjects))
+
+
+def _wait(waiter: Waiter, seconds: float) -> RequestStatus | None:
+    """As `Waiter.wait`; but whoever is known to wait sits out what cannot be known meanwhile: a moment in which the
+    line does not answer must not send a whole crowd away, to come again at once.
+    """
+    ends_at = time.monotonic() + seconds
+    while True:
+        try:
+            return waiter.wait(max(0.0, ends_at - time.monotonic()))
+        except UnavailableError:
+            if not waiter.is_known:
+                raise
 
 
 def read_document(container: Container, status: RequestStatus, *, stream_link: bool = True) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Modules that libraries import and no process of ours uses: an API process does without them, 1.6 MB smaller.
 
 redis-py imports its client for asyncio, and SQLAlchemy's package for PostgreSQL three drivers that nobody chose. Each
-is named there, and nothing more. A name that a library no longer has does no harm; if one used what is left out here,
-no API process would start, and every test of a real server would show it.
+is named there, and nothing more. A name that a library no longer has does no harm; if one wanted something of what
+is left out here when it is imported, no API process would start, and every test of a real server would show it.
 """
 
 import sys

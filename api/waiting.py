@@ -43,7 +43,7 @@ AT_ONCE: Final = 20
 # core, in a moment in which all are wanted.
 GIVE_WAY_SECONDS: Final = 1e-9
 # Whoever has been told needs nothing more; their connection is worth something again when everybody is told, or so
-# long after in a process that always has somebody to tell.
+# long after in a process that always has somebody to tell; longer only while a server does not answer the reader.
 HELD_SECONDS: Final = 0.25
 
 

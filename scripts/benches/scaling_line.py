@@ -11,7 +11,7 @@ from typing import Final
 from scripts.benches.deciding import REQUESTS_PER_SEAT
 from scripts.benches.fill import fill_here
 from scripts.benches.installation import Installation
-from scripts.benches.processes import START_SECONDS, Process
+from scripts.benches.processes import START_SECONDS, BenchError, Process
 from shared.db import transaction
 from shared.line import keys
 from shared.line.look import look_at_workers
@@ -43,10 +43,14 @@ class FullLine:
             self.installation.redis.rpush(keys.bell(partition), 1)
 
     def release_with_next(self) -> None:
-        """The same as soon as somebody else's request stands in the line too; blocks until then."""
+        """The same as soon as somebody else's request stands in the line too; blocks until then. Raises BenchError when
+        nobody comes.
+        """
         waiting = self.installation.count_waiting()
         deadline = time.monotonic() + START_SECONDS
-        while self.installation.count_waiting() == waiting and time.monotonic() < deadline:
+        while self.installation.count_waiting() == waiting:
+            if time.monotonic() > deadline:
+                raise BenchError("nobody accepts beside the workers")
             time.sleep(_LOOK_SECONDS)
         self.release()
 

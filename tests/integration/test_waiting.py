@@ -15,6 +15,7 @@ import pytest
 from api import waiting
 from api.stream_tokens import make_stream_token
 from api.waiting import DecisionHub
+from shared.errors import UnavailableError
 from shared.line import keys
 from shared.line.status import Question
 from shared.models import User
@@ -123,6 +124,30 @@ class TestLongPoll:
         await_that(lambda: listens(app, redis_client), what="the waiter")
         driver.decide_all()
         assert polling.result(timeout=20).json["status"] == "confirmed"
+
+    def test_sits_out_a_line_that_does_not_answer(self, app, driver, waiters, pool, monkeypatch):
+        """One stall must not send a whole crowd away, to come again at once."""
+        monkeypatch.setattr(waiting, "REREAD_SECONDS", 0.05)
+        hub, away, failed = app.extensions["guichet"].hub, threading.Event(), threading.Event()
+        look_up = hub._look_up
+
+        def look_or_fail(asked: Sequence[Question]) -> object:
+            if not away.is_set():
+                return look_up(asked)
+            failed.set()
+            return [UnavailableError("line_unavailable")] * len(asked)
+
+        monkeypatch.setattr(hub, "_look_up", look_or_fail)
+        polling = pool.submit(waiters[0].status, "?wait=30")
+        await_that(
+            lambda: any(one.is_known for ones in list(hub._waiters.values()) for one in ones), what="a look"
+        )
+        away.set()
+        assert failed.wait(20)
+        driver.decide_all()
+        away.clear()
+        answer = polling.result(timeout=40)
+        assert (answer.status_code, answer.json["status"]) == (200, "confirmed")
 
     def test_survives_a_lost_subscription(self, app, driver, redis_client, waiters, pool, monkeypatch):
         monkeypatch.setattr(waiting, "REREAD_SECONDS", FOR_EVER)
