@@ -38,9 +38,10 @@ def await_reply(
     *,
     seconds: float,
     make: Callable[[RequestStatus], Reply],
+    sits_out: bool = False,
 ) -> Reply:
     """What `make` makes of the decision, or of what the status is after `seconds`. DELIVERED where the answer was sent
-    by who found the decision. Raises as `StatusLooks.get` does.
+    by who found the decision. Raises as `StatusLooks.get` does; who `sits_out` only when the time is over.
     """
 
     def deliver(status: RequestStatus) -> bool:
@@ -53,7 +54,7 @@ def await_reply(
 
     if seconds > 0:
         with container.hub.waiter(job_id, subjects, deliver=deliver) as waiter:
-            decided = _wait(waiter, seconds)
+            decided = _sit_out(waiter, seconds) if sits_out else waiter.wait(seconds)
         if waiter.is_told:
             return DELIVERED
         if decided is not None:
@@ -61,7 +62,7 @@ def await_reply(
     return make(container.statuses.get(job_id, subjects))
 
 
-def _wait(waiter: Waiter, seconds: float) -> RequestStatus | None:
+def _sit_out(waiter: Waiter, seconds: float) -> RequestStatus | None:
     """As `Waiter.wait`; but whoever is known to wait sits out what cannot be known meanwhile: a moment in which the
     line does not answer must not send a whole crowd away, to come again at once.
     """

@@ -32,7 +32,9 @@ def status_reply(
     status = get_own_status(container, identity, job_id)
     if status.is_decided or not wait_seconds:
         return make(status)
-    return await_reply(container, exchange, job_id, identity.subjects, seconds=wait_seconds, make=make)
+    return await_reply(
+        container, exchange, job_id, identity.subjects, seconds=wait_seconds, make=make, sits_out=True
+    )
 
 
 def get_own_status(container: Container, identity: Identity, job_id: uuid.UUID) -> RequestStatus:
