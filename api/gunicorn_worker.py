@@ -49,9 +49,8 @@ def install(config: Any) -> None:  # noqa: ANN401 - gunicorn has no types
     wsgi.base_environ = make_copier({**wsgi.base_environ(config), OFFERS: True})
     gunicorn.util.http_date = http_date
     gunicorn.http.RequestParser = Parser
-    if not (
-        config.env.get("SCRIPT_NAME") or os.environ.get("SCRIPT_NAME")
-    ):  # else gunicorn cuts every path in two
+    # Where there is one, gunicorn cuts every path in two.
+    if not (config.env.get("SCRIPT_NAME") or os.environ.get("SCRIPT_NAME")):
         wsgi.create = create
 
 

@@ -67,9 +67,8 @@ class BatchRunner:
         self._rates: dict[int, Rate] = {}
         self._alone: dict[int, set[uuid.UUID]] = {}  # what is being decided one by one
         self._quarantine: set[uuid.UUID] = set()
-        self._is_warm = (
-            False  # the last batch was replied, so Redis knows the scripts, and nothing went wrong since
-        )
+        # The last batch was replied, so Redis knows the scripts, and nothing went wrong since.
+        self._is_warm = False
 
     def run_once(self, session: ClaimSession, claim: Claim, turn: Turn = ONE_BATCH) -> int | str:
         """Takes and decides one transaction's worth of a partition; returns how many requests were replied,
